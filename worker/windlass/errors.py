@@ -1,0 +1,246 @@
+"""Every error of Windlass, one tree. Texts are formatted here and nowhere else.
+
+    WindlassError
+    ├── ConfigurationError            a setting, option or flag is wrong (alias ImproperlyConfigured)
+    │   └── UnsafeBrokerError         the broker may drop messages (eviction policy)
+    ├── BrokerError
+    │   ├── OperationalError          the broker cannot be reached, or refuses the connection
+    │   ├── BrokerFullError           out of memory
+    │   └── BrokerReadOnlyError       a replica was asked to write
+    ├── SerializationError
+    │   ├── EncodeError               a value has no representation in the chosen serializer
+    │   ├── DecodeError               bytes are not what their content type says
+    │   ├── ContentDisallowed         the content type is not in accept_content
+    │   └── MessageTooLarge           over the size cap
+    ├── InvalidQueueName
+    ├── NotRegistered                 no such task here
+    ├── AlreadyRegistered
+    └── TaskError                     what a task can end with, or raise to steer its end
+        ├── Retry, Ignore, Reject     control flow across user code
+        ├── MaxRetriesExceededError
+        ├── TaskRevokedError
+        ├── TimeLimitExceeded, SoftTimeLimitExceeded
+        ├── WorkerLostError
+        ├── TimeoutError              (also the builtin) a result did not come in time
+        └── BackendError              results are off, or cannot be read
+
+Public under Celery's names in `windlass.exceptions`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import difflib
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the sentence part that names the closest known spelling, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+class WindlassError(Exception):
+    """Root of every error that Windlass raises."""
+
+
+class ConfigurationError(WindlassError):
+    """A setting, an option or a flag is wrong; the text says which and how to fix it."""
+
+
+class UnsafeBrokerError(ConfigurationError):
+    """The broker is set up so that it may silently drop messages."""
+
+    def __init__(self, policy: str) -> None:
+        super().__init__(
+            f"The broker's maxmemory-policy is {policy!r}, which may evict queued messages when "
+            "memory runs out. Expected 'noeviction'. Run `CONFIG SET maxmemory-policy noeviction` "
+            "on the broker, or accept the loss with broker_allow_eviction=True."
+        )
+
+
+class BrokerError(WindlassError):
+    """The broker answered, or failed to, in a way that stops the operation."""
+
+
+class OperationalError(BrokerError):
+    """The broker cannot be reached, or refuses this connection (address, password, ACL)."""
+
+
+class BrokerFullError(BrokerError):
+    """The broker is out of memory: nothing was stored."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The broker is out of memory and refused the write; nothing was stored. Free memory "
+            "(`windlass dlq purge`, shorter result_expires) or raise maxmemory, then send again."
+        )
+
+
+class BrokerReadOnlyError(BrokerError):
+    """The broker is a read-only replica: nothing was stored."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The broker is a read-only replica and refused the write; nothing was stored. Point "
+            "broker_url at the primary."
+        )
+
+
+class SerializationError(WindlassError):
+    """A value or a message cannot be turned into bytes, or back."""
+
+
+class EncodeError(SerializationError):
+    """A value has no representation in the chosen serializer."""
+
+
+class DecodeError(SerializationError):
+    """Bytes are not what their content type says."""
+
+
+class ContentDisallowed(SerializationError):
+    """The content type is not in accept_content, so it was not decoded."""
+
+    def __init__(self, content_type: str, accepted: Iterable[str] = ()) -> None:
+        super().__init__(
+            f"Refused content type {content_type!r}. Expected one of: "
+            f"{', '.join(sorted(accepted)) or 'none'}. Add it to accept_content only if every "
+            "producer on this broker is trusted."
+        )
+
+
+class MessageTooLarge(SerializationError):
+    """A message or a result is over its size cap."""
+
+    def __init__(self, what: str, size_bytes: int, limit_bytes: int, setting: str) -> None:
+        super().__init__(
+            f"{what} is {size_bytes:,} bytes; expected at most {limit_bytes:,} ({setting}). Store "
+            f"the data elsewhere and pass a reference, or raise {setting}."
+        )
+
+
+class InvalidQueueName(ConfigurationError):
+    """A queue name has characters that keys and flags cannot carry."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__(
+            f"Queue name {name!r} is not usable. Expected 1 to 120 characters out of letters, "
+            "digits and '-', '_', '.', ':', '/', '@', starting with a letter or digit."
+        )
+
+
+class NotRegistered(WindlassError, KeyError):
+    """No task of this name is registered here."""
+
+    def __init__(self, name: str, known: Iterable[str] = ()) -> None:
+        super().__init__(name)
+        self.name = name
+        self._hint = nearest(name, known)
+
+    def __str__(self) -> str:
+        return (
+            f"Task {self.name!r} is not registered in this app.{self._hint} Import the module "
+            "that defines it (the `imports` setting, or autodiscover_tasks)."
+        )
+
+
+class AlreadyRegistered(WindlassError):
+    """Two different functions claim one task name."""
+
+
+class TaskError(WindlassError):
+    """What a task can end with, or raise to steer how it ends."""
+
+
+class Retry(TaskError):
+    """The task is to run again; raised by `Task.retry`.
+
+    Args:
+        message: Why.
+        exc: The exception that led to the retry, if any.
+        when: Seconds from now, an absolute time, or None for at once.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        exc: BaseException | None = None,
+        when: float | datetime | None = None,
+        sig: Any = None,  # the signature that runs again: any task's
+    ) -> None:
+        super().__init__(message, exc, when)
+        self.message = message
+        self.exc = exc
+        self.when = when
+        self.sig = sig
+
+    def humanize(self) -> str:
+        """Say when, in words."""
+        if self.when is None:
+            return "now"
+        return f"in {self.when}s" if isinstance(self.when, int | float) else f"at {self.when}"
+
+    def __str__(self) -> str:
+        return self.message or f"Retry {self.humanize()}" + (f": {self.exc!r}" if self.exc else "")
+
+
+class Ignore(TaskError):
+    """Acknowledge the message and store no outcome."""
+
+
+class Reject(TaskError):
+    """Refuse the message: `requeue=True` hands it back, else it goes to the dead letters."""
+
+    def __init__(self, reason: object = None, requeue: bool = False) -> None:
+        super().__init__(reason, requeue)
+        self.reason = reason
+        self.requeue = requeue
+
+
+class MaxRetriesExceededError(TaskError):
+    """The task asked for one retry more than max_retries allows."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.task_args = kwargs.pop("task_args", ())
+        self.task_kwargs = kwargs.pop("task_kwargs", {})
+        super().__init__(*args)
+
+
+class TaskRevokedError(TaskError):
+    """The task was revoked, or its message expired, before it could finish."""
+
+
+class TimeLimitExceeded(TaskError):
+    """The hard time limit passed and the process that ran the task was killed."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(limit_s)
+        self.limit_s = limit_s
+
+    def __str__(self) -> str:
+        return f"TimeLimitExceeded({self.limit_s},)"
+
+
+class SoftTimeLimitExceeded(TaskError):
+    """The soft time limit passed; raised once inside the task, which may catch it."""
+
+    def __str__(self) -> str:
+        return f"SoftTimeLimitExceeded{self.args!r}"
+
+
+class WorkerLostError(TaskError):
+    """The process that ran the task died: killed, out of memory, or crashed."""
+
+
+class TimeoutError(TaskError, builtins.TimeoutError):
+    """A result did not come in time."""
+
+
+class BackendError(TaskError):
+    """Results are off, or cannot be read or written."""
+
+
+ImproperlyConfigured = ConfigurationError
