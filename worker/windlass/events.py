@@ -1,0 +1,61 @@
+"""Names of the events that Windlass logs: what dashboards and alerts may rely on.
+
+Past tense, constant; values travel as keys beside them, never inside the text. The table in
+docs/reference/events.md is tested equal to this file: a name, its level, when it is logged.
+"""
+
+from __future__ import annotations
+
+# The life of a worker
+WORKER_STARTED = "worker_started"
+WORKER_READY = "worker_ready"
+WORKER_DRAINING = "worker_draining"
+WORKER_STOPPED = "worker_stopped"
+WORKER_CORDONED = "worker_cordoned"
+WORKER_UNCORDONED = "worker_uncordoned"
+WORKER_STALLED = "worker_stalled"
+PROBES_STARTED = "probes_started"
+PROBES_FAILED = "probes_failed"
+
+# Slots: the processes that run tasks
+SLOT_STARTED = "slot_started"
+SLOT_LOST = "slot_lost"
+SLOT_RECYCLED = "slot_recycled"
+SLOT_STALLED = "slot_stalled"
+SLOT_KILLED = "slot_killed"
+
+# The broker
+BROKER_CONNECTED = "broker_connected"
+BROKER_CONNECTION_LOST = "broker_connection_lost"
+BROKER_RECONNECTED = "broker_reconnected"
+BROKER_WARNED = "broker_warned"
+BROKER_REFUSED = "broker_refused"
+QUEUE_PAUSED = "queue_paused"
+QUEUE_RESUMED = "queue_resumed"
+
+# One task
+TASK_RECEIVED = "task_received"
+TASK_STARTED = "task_started"
+TASK_SUCCEEDED = "task_succeeded"
+TASK_FAILED = "task_failed"
+TASK_RETRIED = "task_retried"
+TASK_REVOKED = "task_revoked"
+TASK_IGNORED = "task_ignored"
+TASK_HANDED_BACK = "task_handed_back"
+TASK_DEAD_LETTERED = "task_dead_lettered"
+TASK_PARKED = "task_parked"
+TASKS_UNPARKED = "tasks_unparked"
+TASK_SOFT_LIMIT_PASSED = "task_soft_limit_passed"
+TASK_HARD_LIMIT_PASSED = "task_hard_limit_passed"
+TASK_HOOK_FAILED = "task_hook_failed"
+OUTCOME_REFUSED = "outcome_refused"
+
+# Leases
+LEASES_LOST = "leases_lost"
+LEASES_REAPED = "leases_reaped"
+
+# What an operator did by hand
+MESSAGES_PURGED = "messages_purged"
+MESSAGES_REPLAYED = "messages_replayed"
+MESSAGES_REVOKED = "messages_revoked"
+QUEUE_CHANGED = "queue_changed"

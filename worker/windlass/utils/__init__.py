@@ -1,0 +1,1 @@
+"""Public helpers under Celery's import paths: see `windlass.utils.log`."""
