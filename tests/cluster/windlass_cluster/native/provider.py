@@ -1,0 +1,287 @@
+"""A Kubernetes built from its Go modules, running beside nothing and leaving nothing.
+
+Node 1 is a pid, mount and network namespace with the control plane, CoreDNS and a kubelet in it;
+more nodes are more of the same without the control plane. The only thing outside is a listening
+socket on loopback, handed to a forwarder inside, through which everybody reaches the API server. When
+a node's first process ends, the kernel ends all of the node: that is why `up` after a crash or a
+reboot just works.
+"""
+
+import json
+import os
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from windlass_cluster import paths
+from windlass_cluster.access import Access
+from windlass_cluster.commands import run, wait_until
+from windlass_cluster.errors import ClusterError, CommandFailed
+from windlass_cluster.native import cgroups, debian, dns, images, network, programs
+from windlass_cluster.native.control_plane import ControlPlane
+from windlass_cluster.native.locks import locked
+from windlass_cluster.native.node import Node
+from windlass_cluster.native.ports import listening_socket
+from windlass_cluster.native.supervisors import Plan, Process
+from windlass_cluster.progress import say, step
+from windlass_cluster.providers import ImageBuild, Status, Wanted
+
+_FORWARD = Path(__file__).with_name("forward.py")
+_READY_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Native:
+    """The cluster this machine runs by itself."""
+
+    name: str = "native"
+    cluster: str = field(default_factory=paths.cluster_name)
+
+    def why_not(self) -> str | None:
+        """Why this provider cannot work here."""
+        if sys.platform != "linux":
+            return "needs Linux"
+        if os.geteuid() != 0:
+            return "needs root (for namespaces and mounts); try: sudo --preserve-env=PATH make …"
+        if shutil.which("go") is None:
+            return "Go is not on the PATH (https://go.dev/doc/install)"
+        return None
+
+    def up(self, wanted: Wanted) -> Access:
+        """Brings up what is not up yet; builds first what was never built here."""
+        self._prepare_machine()
+        with locked(self._lock):
+            if self._node(1).supervisor.pid() is None:
+                self._remove()
+                self._start_first()
+            for number in range(2, wanted.nodes + 1):
+                if self._node(number).supervisor.pid() is None:
+                    self._start_another(number)
+            self._wait_for_nodes()
+            if wanted.metrics_server:
+                self._add_metrics_server()
+        return self._access()
+
+    def access(self) -> Access:
+        """The way into the cluster, if it is up."""
+        if self._node(1).supervisor.pid() is None:
+            raise ClusterError("The native cluster is not up. Start it: make cluster-up")
+        return self._access()
+
+    def down(self) -> None:
+        """Ends every node; their processes, mounts, links and rules go with their namespaces."""
+        with locked(self._lock):
+            self._remove()
+
+    def status(self) -> Status:
+        """The nodes as Kubernetes sees them, and the programs as their supervisors do."""
+        nodes = [node for node in self._nodes() if node.supervisor.pid() is not None]
+        if not nodes:
+            return Status(up=False, lines=[f"native cluster {self.cluster!r}: not up"])
+        lines = [f"native cluster {self.cluster!r}, KUBECONFIG={self._access().kubeconfig}"]
+        try:
+            lines += self._access().kubectl("get", "nodes", "-o", "wide").splitlines()
+        except CommandFailed as failed:
+            lines.append(failed.output.strip())
+        for node in nodes:
+            for program, facts in node.supervisor.status().items():
+                state = "running" if facts["running"] else f"ended ({facts['last_code']})"
+                lines.append(f"{node.name} {program}: {state}, started {facts['starts']} time(s)")
+        return Status(up=True, lines=lines)
+
+    def build(self, image: ImageBuild) -> str:
+        """Builds with buildah on our own Debian with Python; the tag is the content's digest."""
+        built = f"{image.name}:build"
+        base = {image.base_argument: images.python_image()}
+        images.build(
+            images.Build(
+                reference=built,
+                context=image.context,
+                file=image.file,
+                target=image.target,
+                arguments=base,
+            )
+        )
+        digest = images.export(built).removeprefix("sha256:")
+        return f"{image.name}:{digest[:12]}"
+
+    def load(self, reference: str) -> None:
+        """Hands an image to every node, only the layers that the node lacks."""
+        manifest = self._manifest(reference)
+        nodes = [node for node in self._nodes() if node.supervisor.pid() is not None]
+        with step(f"loading {reference}"), ThreadPoolExecutor() as pool:
+            sizes = list(
+                pool.map(
+                    lambda node: images.load(node, manifest=manifest, reference=reference), nodes
+                )
+            )
+        say(f"{reference}: {max(sizes) / 1e6:.1f} MB had to travel")
+        self._remember_loaded(reference, manifest)
+
+    def python_image(self) -> str:
+        """Our own Debian with Python, loaded."""
+        return self._loaded(images.python_image())
+
+    def redis_image(self) -> str:
+        """Debian's Redis, loaded."""
+        return self._loaded(images.redis_image())
+
+    def _prepare_machine(self) -> None:
+        """Packages and programs; a base image too, while the compiler has the machine busy."""
+        debian.ensure(debian.RUN_NODES)
+        if not programs.RUNC.is_built():
+            debian.ensure(debian.BUILD_RUNC, libraries={"libseccomp-dev": "libseccomp"})
+        programs.build(programs.FULL_LEVEL)
+        images.pause_manifest()
+
+    def _start_first(self) -> None:
+        node, control_plane = self._node(1), self._control_plane
+        node.folder.mkdir(parents=True, mode=0o700)
+        os.chmod(self._folder, 0o700)
+        control_plane.issue_certificates()
+        node.prepare()
+        with listening_socket(self._folder / "port.json") as listening:
+            port = int(listening.getsockname()[1])
+            control_plane.pki.kubeconfig(
+                self._access().kubeconfig, user="admin", server=f"https://127.0.0.1:{port}"
+            )
+            programs_of_first = [
+                *control_plane.full_processes(),
+                *node.processes(),
+                dns.process(control_plane),
+                self._forwarder(listening.fileno()),
+            ]
+            with step("starting the control plane and node-1"):
+                node.supervisor.start(
+                    Plan(processes=programs_of_first, setup=node.setup(), isolated=True)
+                )
+        network.connect_first(self._pid(node))
+        node.supervisor.open_gate()
+        self._when_runtime_answers(node)
+        images.load_pause(node)
+        with step("waiting for the API server"):
+            self._access().wait_for_api(timeout_s=_READY_S)
+        self._access().apply(*dns.access_rules())
+
+    def _start_another(self, number: int) -> None:
+        node = self._node(number)
+        shutil.rmtree(node.folder, ignore_errors=True)
+        node.folder.mkdir(parents=True, mode=0o700)
+        node.prepare()
+        with step(f"starting {node.name}"):
+            node.supervisor.start(
+                Plan(processes=node.processes(), setup=node.setup(), isolated=True)
+            )
+        network.connect_another(self._pid(node), number, self._pid(self._node(1)))
+        network.route_pods({one.number: self._pid(one) for one in self._nodes()})
+        node.supervisor.open_gate()
+        self._when_runtime_answers(node)
+        images.load_pause(node)
+        for reference, manifest in self._loaded_images().items():
+            images.load(node, manifest=manifest, reference=reference)
+
+    def _forwarder(self, fd: int) -> Process:
+        control_plane = self._control_plane
+        target = [control_plane.address, str(control_plane.api_port)]
+        argv = [sys.executable, "-S", "-E", str(_FORWARD), str(fd), *target]
+        return Process(name="forward", argv=argv, pass_fd=fd)
+
+    def _when_runtime_answers(self, node: Node) -> None:
+        wait_until(
+            lambda: "Version" in run([*node.ctr(), "version"]),
+            f"containerd on {node.name}",
+            timeout_s=30,
+        )
+
+    def _wait_for_nodes(self) -> None:
+        access = self._access()
+        names = [f"node/{node.name}" for node in self._nodes()]
+        with step("waiting for every node to be ready"):
+            access.kubectl("wait", "--for=create", *names, "--timeout=60s")
+            access.kubectl("wait", "--for=condition=Ready", *names, "--timeout=120s", timeout_s=150)
+            access.kubectl(
+                "wait", "--for=create", "serviceaccount/default", "-n", "default", "--timeout=60s"
+            )
+
+    def _add_metrics_server(self) -> None:
+        from windlass_cluster.native import metrics
+
+        metrics.add(self._node(1), self._control_plane, self._access())
+
+    def _remove(self) -> None:
+        for node in sorted(self._nodes(), key=lambda one: -one.number):
+            node.supervisor.stop()
+            cgroups.remove(node.cgroup)
+        cgroups.remove(f"/{cgroups.PARENT}/{self.cluster}")
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _manifest(self, reference: str) -> str:
+        """The manifest of a reference whose tag is a digest, else of what buildah calls so."""
+        name, _, tag = reference.rpartition(":")
+        try:
+            built = images.layout().manifest_digest(f"{name}:build")
+            if built.removeprefix("sha256:").startswith(tag):
+                return built
+        except KeyError:
+            pass
+        try:
+            return images.layout().manifest_digest(reference)
+        except KeyError:
+            return images.export(reference)
+
+    def _loaded(self, reference: str) -> str:
+        if reference not in self._loaded_images():
+            self.load(reference)
+        return reference
+
+    def _loaded_images(self) -> dict[str, str]:
+        """What every node was given, so that a node which comes later gets it too."""
+        try:
+            known: dict[str, str] = json.loads((self._folder / "images.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return known
+
+    def _remember_loaded(self, reference: str, manifest: str) -> None:
+        with locked(self._folder / "images.lock"):
+            known = self._loaded_images() | {reference: manifest}
+            (self._folder / "images.json").write_text(json.dumps(known, indent=1))
+
+    def _access(self) -> Access:
+        return Access(kubeconfig=self._folder / "kubeconfig", provider=self.name)
+
+    def _node(self, number: int) -> Node:
+        return Node(
+            number=number,
+            cluster=self.cluster,
+            folder=self._folder / f"node-{number}",
+            control_plane=self._control_plane,
+        )
+
+    def _nodes(self) -> list[Node]:
+        """Every node this cluster has a folder for, by number."""
+        folders = self._folder.glob("node-*") if self._folder.is_dir() else []
+        return [self._node(int(one.name.removeprefix("node-"))) for one in sorted(folders)]
+
+    @staticmethod
+    def _pid(node: Node) -> int:
+        pid = node.supervisor.pid()
+        if pid is None:
+            raise ClusterError(f"{node.name} ended: {node.supervisor.log_tail('supervise')}")
+        return pid
+
+    @property
+    def _control_plane(self) -> ControlPlane:
+        return ControlPlane(
+            folder=self._folder / "control-plane", address=network.node_address(1)
+        )
+
+    @property
+    def _folder(self) -> Path:
+        return paths.state_root() / self.cluster
+
+    @property
+    def _lock(self) -> Path:
+        return paths.cache_dir() / "locks" / f"cluster-{self.cluster}"
