@@ -1,0 +1,51 @@
+"""Client of Windlass: `delay`, and `send_many` for bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from peers import windlass_app
+
+
+class WindlassClient:
+    """See `harness.peer.Client`."""
+
+    def prepare(self, task: str, calls: Sequence[tuple[int, ...]]) -> None:
+        """Nothing to prepare."""
+
+    def send_each(self, task: str, calls: Sequence[tuple[int, ...]]) -> list[str]:
+        """`delay`."""
+        delay = getattr(windlass_app, task).delay
+        return [delay(*arguments).id for arguments in calls]
+
+    def send_bulk(self, task: str, calls: Sequence[tuple[int, ...]]) -> list[str]:
+        """`send_many`."""
+        handles = getattr(windlass_app, task).send_many([(arguments, {}) for arguments in calls])
+        return [handle.id for handle in handles]
+
+    def send_later(
+        self, task: str, calls: Sequence[tuple[int, ...]], delays_s: Sequence[float]
+    ) -> None:
+        """`apply_async(countdown=...)`."""
+        send = getattr(windlass_app, task).apply_async
+        for arguments, delay in zip(calls, delays_s, strict=True):
+            send(arguments, countdown=delay)
+
+    def send_bulk_later(self, task: str, calls: Sequence[tuple[int, ...]], delay_s: float) -> None:
+        """`send_many(countdown=...)`."""
+        getattr(windlass_app, task).send_many(
+            [(arguments, {}) for arguments in calls], countdown=delay_s
+        )
+
+    def succeeded(self, ids: Sequence[str]) -> int:
+        """Ask the backend for each."""
+        return sum(windlass_app.app.AsyncResult(task_id).successful() for task_id in ids)
+
+    def close(self) -> None:
+        """Close the connections."""
+        windlass_app.app.close()
+
+
+def make_client() -> WindlassClient:
+    """Build the client."""
+    return WindlassClient()
