@@ -25,7 +25,7 @@ class Access:
         """Runs kubectl on this cluster and returns what it prints.
 
         Raises:
-            CommandFailed: It said no; its words are in the error.
+            CommandFailedError: It said no; its words are in the error.
         """
         return self.run([*self.kubectl_argv(), *args], stdin=stdin, timeout_s=timeout_s)
 
@@ -65,7 +65,7 @@ class Access:
         """Waits until the API server says that it is ready.
 
         Raises:
-            NotReadyInTime: It did not; its last answer is in the error.
+            NotReadyError: It did not; its last answer is in the error.
         """
         wait_until(
             lambda: self.kubectl("get", "--raw=/readyz", "--request-timeout=5s").strip() == "ok",

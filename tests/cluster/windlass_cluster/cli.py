@@ -36,7 +36,9 @@ def _up(arguments: argparse.Namespace) -> int:
     else:
         wanted = Wanted(nodes=arguments.nodes, metrics_server=arguments.metrics_server)
         access = _provider(arguments).up(wanted)
-    print(f"The cluster is up ({access.provider}). To use it: export KUBECONFIG={access.kubeconfig}")
+    print(
+        f"The cluster is up ({access.provider}). To use it: export KUBECONFIG={access.kubeconfig}"
+    )
     return 0
 
 

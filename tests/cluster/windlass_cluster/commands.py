@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from windlass_cluster.errors import CommandFailed, NotReadyInTime
+from windlass_cluster.errors import CommandFailedError, NotReadyError
 
 _POLL_S = 0.2
 
@@ -17,7 +17,7 @@ class Runner(Protocol):
     def __call__(
         self, argv: Sequence[str], /, *, stdin: str | None = None, timeout_s: float = 600
     ) -> str:
-        """Runs `argv` to its end and returns its standard output; raises CommandFailed."""
+        """Runs `argv` to its end and returns its standard output; raises CommandFailedError."""
         ...
 
 
@@ -30,7 +30,7 @@ def run(argv: Sequence[str], /, *, stdin: str | None = None, timeout_s: float = 
         timeout_s: Seconds it may take.
 
     Raises:
-        CommandFailed: It ended with a non-zero code or took too long.
+        CommandFailedError: It ended with a non-zero code or took too long.
     """
     try:
         done = subprocess.run(
@@ -38,9 +38,9 @@ def run(argv: Sequence[str], /, *, stdin: str | None = None, timeout_s: float = 
         )
     except subprocess.TimeoutExpired as late:
         said = f"no end after {timeout_s:.0f} s\n{_text(late.stdout)}{_text(late.stderr)}"
-        raise CommandFailed(argv, code=-1, output=said) from late
+        raise CommandFailedError(argv, code=-1, output=said) from late
     if done.returncode != 0:
-        raise CommandFailed(argv, code=done.returncode, output=done.stderr + done.stdout)
+        raise CommandFailedError(argv, code=done.returncode, output=done.stderr + done.stdout)
     return done.stdout
 
 
@@ -56,19 +56,19 @@ def run_logged(
             argv, stdout=out, stderr=subprocess.STDOUT, cwd=cwd, env=env, check=False
         )
     if done.returncode != 0:
-        raise CommandFailed(argv, code=done.returncode, output=log.read_text()[-6000:])
+        raise CommandFailedError(argv, code=done.returncode, output=log.read_text()[-6000:])
 
 
 def wait_until(probe: Callable[[], bool], what: str, *, timeout_s: float) -> None:
     """Asks `probe` until it says yes.
 
     Args:
-        probe: May raise CommandFailed for "not yet".
+        probe: May raise CommandFailedError for "not yet".
         what: What is waited for, for the error.
-        timeout_s: Seconds until NotReadyInTime.
+        timeout_s: Seconds until NotReadyError.
 
     Raises:
-        NotReadyInTime: It never said yes.
+        NotReadyError: It never said yes.
     """
     last = ""
     deadline = time.monotonic() + timeout_s
@@ -76,10 +76,10 @@ def wait_until(probe: Callable[[], bool], what: str, *, timeout_s: float) -> Non
         try:
             if probe():
                 return
-        except CommandFailed as failed:
+        except CommandFailedError as failed:
             last = failed.output
         time.sleep(_POLL_S)
-    raise NotReadyInTime(what, after_s=timeout_s, last=last)
+    raise NotReadyError(what, after_s=timeout_s, last=last)
 
 
 def _text(raw: str | bytes | None) -> str:

@@ -1,10 +1,10 @@
 """What can go wrong with a test cluster, in words a person can act on.
 
 ClusterError
-├── CommandFailed        a program we ran ended badly; carries its output
-├── MissingTool          a program or package is not there; says what to install
-├── NotPossibleHere      the chosen provider cannot work on this machine; says why
-└── NotReadyInTime       something did not come up before its deadline; says what it last said
+├── CommandFailedError    a program we ran ended badly; carries its output
+├── MissingToolError      a program or package is not there; says what to install
+├── NotPossibleHereError  the chosen provider cannot work on this machine; says why
+└── NotReadyError         something did not come up before its deadline; says what it last said
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ class ClusterError(Exception):
     """Root of every error of this tool."""
 
 
-class CommandFailed(ClusterError):
+class CommandFailedError(ClusterError):
     """A command ended with a non-zero code."""
 
     def __init__(self, argv: Sequence[str], *, code: int, output: str) -> None:
@@ -24,18 +24,18 @@ class CommandFailed(ClusterError):
         super().__init__(f"`{join(argv)}` ended with code {code}:\n{output.strip()[-4000:]}")
 
 
-class MissingTool(ClusterError):
+class MissingToolError(ClusterError):
     """A program or a package that is needed is not installed."""
 
     def __init__(self, what: str, *, install: str) -> None:
         super().__init__(f"{what} was not found. To install it: {install}")
 
 
-class NotPossibleHere(ClusterError):
+class NotPossibleHereError(ClusterError):
     """This machine cannot give the cluster that was asked for."""
 
 
-class NotReadyInTime(ClusterError):
+class NotReadyError(ClusterError):
     """A deadline passed."""
 
     def __init__(self, what: str, *, after_s: float, last: str = "") -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from windlass_cluster.access import Access
 from windlass_cluster.commands import Runner, run
-from windlass_cluster.errors import ClusterError, CommandFailed
+from windlass_cluster.errors import ClusterError, CommandFailedError
 from windlass_cluster.providers import ImageBuild, Status, Wanted
 
 _KUBECONFIG = "WINDLASS_KUBECONFIG"
@@ -58,7 +58,7 @@ class Existing:
         """Whether it answers, and its nodes."""
         try:
             nodes = self.access().kubectl("get", "nodes", "-o", "wide")
-        except (ClusterError, CommandFailed) as failed:
+        except (ClusterError, CommandFailedError) as failed:
             return Status(up=False, lines=[str(failed)])
         return Status(up=True, lines=nodes.splitlines())
 

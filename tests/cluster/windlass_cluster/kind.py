@@ -13,7 +13,7 @@ from pathlib import Path
 from windlass_cluster import paths
 from windlass_cluster.access import Access
 from windlass_cluster.commands import Runner, run
-from windlass_cluster.errors import ClusterError, CommandFailed
+from windlass_cluster.errors import ClusterError, CommandFailedError
 from windlass_cluster.native import programs
 from windlass_cluster.progress import step
 from windlass_cluster.providers import ImageBuild, Status, Wanted
@@ -37,6 +37,7 @@ class Kind:
     """A cluster in containers."""
 
     name: str = "kind"
+    cluster: str = "windlass"
     run: Runner = field(default=run, repr=False)
     which: Callable[[str], str | None] = field(default=shutil.which, repr=False)
     program: Callable[[], str] = field(default=_kind_program, repr=False)
@@ -54,11 +55,9 @@ class Kind:
         if not self._exists():
             config = json.dumps(kind_config(nodes=wanted.nodes))
             with step("creating a kind cluster", usually="1 to 2 minutes"):
+                options = ["--config=-", "--wait=180s", f"--kubeconfig={self._kubeconfig}"]
                 self.run(
-                    [*self._kind("create", "cluster"), "--config=-", "--wait=180s"]
-                    + [f"--kubeconfig={self._kubeconfig}"],
-                    stdin=config,
-                    timeout_s=_UP_S,
+                    [*self._kind("create", "cluster"), *options], stdin=config, timeout_s=_UP_S
                 )
         self._start_containers()
         self._kubeconfig.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +87,7 @@ class Kind:
             return Status(up=False, lines=["no kind cluster"])
         try:
             nodes = self._access().kubectl("get", "nodes", "-o", "wide")
-        except CommandFailed as failed:
+        except CommandFailedError as failed:
             return Status(up=False, lines=[failed.output.strip()])
         return Status(up=True, lines=nodes.splitlines())
 
@@ -121,7 +120,7 @@ class Kind:
         engine = self._need_engine()
         try:
             self.run([engine, "image", "inspect", reference])
-        except CommandFailed:
+        except CommandFailedError:
             self.run([engine, "pull", reference], timeout_s=900)
         self.load(reference)
         return reference
@@ -132,7 +131,7 @@ class Kind:
                 continue
             try:
                 self.run([engine, "info"], timeout_s=20)
-            except CommandFailed:
+            except CommandFailedError:
                 continue
             return engine
         return None
@@ -144,7 +143,7 @@ class Kind:
         return engine
 
     def _exists(self) -> bool:
-        return paths.cluster_name() in self.run([self.program(), "get", "clusters"]).split()
+        return self.cluster in self.run([self.program(), "get", "clusters"]).split()
 
     def _start_containers(self) -> None:
         """After a reboot the containers are there and stopped."""
@@ -153,11 +152,11 @@ class Kind:
             self.run([self._need_engine(), "start", *names])
 
     def _kind(self, *verb: str) -> list[str]:
-        return [self.program(), *verb, f"--name={paths.cluster_name()}"]
+        return [self.program(), *verb, f"--name={self.cluster}"]
 
     @property
     def _kubeconfig(self) -> Path:
-        return paths.state_root() / f"kind-{paths.cluster_name()}" / "kubeconfig"
+        return paths.state_root() / f"kind-{self.cluster}" / "kubeconfig"
 
     def _access(self) -> Access:
         return Access(kubeconfig=self._kubeconfig, provider=self.name, run=self.run)

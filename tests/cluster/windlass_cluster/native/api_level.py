@@ -12,7 +12,7 @@ from pathlib import Path
 
 from windlass_cluster import paths
 from windlass_cluster.access import Access
-from windlass_cluster.errors import ClusterError, NotReadyInTime
+from windlass_cluster.errors import ClusterError, NotReadyError
 from windlass_cluster.native import debian, programs
 from windlass_cluster.native.control_plane import ControlPlane
 from windlass_cluster.native.locks import locked
@@ -44,7 +44,7 @@ class ApiLevel:
             owner_pid: A process it must not outlive.
 
         Raises:
-            NotReadyInTime: It did not come up; the ends of its logs are in the error.
+            NotReadyError: It did not come up; the ends of its logs are in the error.
         """
         debian.ensure(debian.API_LEVEL)
         programs.build(programs.API_LEVEL)
@@ -55,7 +55,7 @@ class ApiLevel:
             try:
                 access.wait_for_api(timeout_s=_READY_S)
                 access.kubectl("wait", "--for=create", "namespace/default", "--timeout=30s")
-            except NotReadyInTime as late:
+            except NotReadyError as late:
                 tails = "\n".join(
                     f"--- {name}\n{self._supervisor.log_tail(name)}"
                     for name in ("supervise", "etcd", "kube-apiserver")
@@ -104,6 +104,6 @@ class ApiLevel:
             self._folder / "kubeconfig", user="admin", server=control_plane.server
         )
         (self._folder / "ports.json").write_text(json.dumps({"api": api, "etcd": etcd}))
-        plan = Plan(processes=control_plane.light_processes(), watch_pid=owner_pid)
+        plan = Plan(processes=control_plane.light_processes(), owner_pid=owner_pid)
         self._supervisor.start(plan)
         self._supervisor.open_gate()

@@ -152,6 +152,8 @@ class ControlPlane:
             # A test that kills a node must not wait five minutes to see its pods move.
             "--node-monitor-grace-period=20s",
             f"--cert-dir={self.folder / 'generated'}",
+            # It makes this folder, whose usual place is the machine's own /usr/libexec.
+            f"--flex-volume-plugin-dir={self.folder / 'generated'}",
             "--profiling=false",
         ]
         return Process(name="kube-controller-manager", argv=argv, wait_for=self._api_is_open)

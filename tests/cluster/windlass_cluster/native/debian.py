@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from windlass_cluster.commands import run
-from windlass_cluster.errors import MissingTool
+from windlass_cluster.errors import MissingToolError
 from windlass_cluster.native.locks import locked
 from windlass_cluster.paths import cache_dir
 from windlass_cluster.progress import step
@@ -43,7 +43,7 @@ def ensure(packages: Mapping[str, str], *, libraries: Mapping[str, str] | None =
         libraries: pkg-config name by package, for what is only linked against.
 
     Raises:
-        MissingTool: Something is missing and cannot be installed from here.
+        MissingToolError: Something is missing and cannot be installed from here.
     """
     missing = [package for package, program in packages.items() if shutil.which(program) is None]
     missing += [package for package, name in (libraries or {}).items() if not _has_library(name)]
@@ -51,7 +51,7 @@ def ensure(packages: Mapping[str, str], *, libraries: Mapping[str, str] | None =
         return
     command = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise MissingTool(", ".join(missing), install=f"sudo {' '.join(command)}")
+        raise MissingToolError(", ".join(missing), install=f"sudo {' '.join(command)}")
     with locked(cache_dir() / "locks" / "apt"), step(f"installing {', '.join(missing)}"):
         run(["apt-get", "update"], timeout_s=900)
         run(["env", "DEBIAN_FRONTEND=noninteractive", *command], timeout_s=900)

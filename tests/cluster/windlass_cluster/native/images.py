@@ -28,8 +28,14 @@ _MIRROR = "http://deb.debian.org/debian"
 _BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 # Documentation, translations and package lists: two thirds of the files, none of the use.
 _BASE_WITHOUT = (
-    "var/cache/apt", "var/lib/apt/lists", "var/log", "usr/share/doc", "usr/share/man",
-    "usr/share/locale", "usr/share/info", "usr/share/lintian",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+    "var/log",
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/info",
+    "usr/share/lintian",
 )
 PYTHON_IMAGE = "windlass.test/python"
 REDIS_IMAGE = "windlass.test/redis"
@@ -113,7 +119,7 @@ def export(reference: str) -> str:
         if not _is_stored(reference):
             raise ClusterError(f"There is no image {reference!r}. Build it first.")
         target = f"oci:{where.folder}:{reference}"
-        run([*_buildah("push"), "--disable-compression", "--quiet", reference, target])
+        run([*_buildah("push"), "--quiet", reference, target])
         return where.manifest_digest(reference)
 
 
@@ -127,7 +133,8 @@ def load(node: Node, *, manifest: str, reference: str) -> int:
     with subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as importing:
-        assert importing.stdin is not None and importing.stderr is not None
+        assert importing.stdin is not None
+        assert importing.stderr is not None
         try:
             sent = where.write_archive(
                 importing.stdin, manifest=manifest, reference=reference, without=have
@@ -218,7 +225,5 @@ def _reaching_pypi() -> list[str]:
     argv = []
     if _CERTIFICATES.is_dir():
         argv.append(f"--volume={_CERTIFICATES}:{_CERTIFICATES}:ro")
-    for name in _PIP_SETTINGS:
-        if os.environ.get(name):
-            argv.append(f"--build-arg={name}={os.environ[name]}")
-    return argv
+    settings = {name: os.environ[name] for name in _PIP_SETTINGS if os.environ.get(name)}
+    return [*argv, *(f"--build-arg={name}={value}" for name, value in settings.items())]

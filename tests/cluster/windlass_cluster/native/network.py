@@ -41,8 +41,8 @@ def connect_another(pid: int, number: int, first_pid: int) -> None:
     inside, in_first = _inside(pid), _inside(first_pid)
     link = f"to-node-{number}"
     _common(pid)
-    run([*in_first, "ip", "link", "add", link, "type", "veth"]
-        + ["peer", "name", "eth0", "netns", str(pid)])
+    peer = ["peer", "name", "eth0", "netns", str(pid)]
+    run([*in_first, "ip", "link", "add", link, "type", "veth", *peer])
     run([*in_first, "ip", "link", "set", link, "master", _BRIDGE, "up"])
     run([*inside, "ip", "address", "add", f"{node_address(number)}/24", "dev", "eth0"])
     run([*inside, "ip", "link", "set", "eth0", "up"])

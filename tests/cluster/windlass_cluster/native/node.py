@@ -15,6 +15,8 @@ from windlass_cluster.native.programs import CNI, CONTAINERD, KUBERNETES, RUNC
 from windlass_cluster.native.supervisors import Process, Supervisor
 
 PAUSE_IMAGE = "windlass.test/pause:1"
+# A kubelet puts some sockets here whatever its root is; the node's own folder is mounted over it.
+KUBELET_ROOT = Path("/var/lib/kubelet")
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 # What a kubelet wants the kernel to be set to. It sees these values and so changes nothing: files
 # are mounted over the settings, inside the node only.
@@ -87,6 +89,8 @@ class Node:
             ["mount", "--make-rshared", "/"],
             ["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"],
             ["mount", "--bind", str(self.folder / "log"), "/var/log"],
+            ["mkdir", "-p", str(KUBELET_ROOT)],
+            ["mount", "--bind", str(self.folder / "kubelet"), str(KUBELET_ROOT)],
             ["mkdir", "-p", "/run/netns", "/run/lock", "/var/log/pods", "/var/log/containers"],
             *tunables,
             ["hostname", self.name],
@@ -102,11 +106,13 @@ class Node:
             f"--kubeconfig={self._kubeconfig('kubelet')}",
             f"--hostname-override={self.name}",
             f"--node-ip={self.address}",
-            f"--root-dir={self.folder / 'kubelet'}",
-            f"--cert-dir={self.folder / 'kubelet'}",
+            f"--root-dir={KUBELET_ROOT}",
+            f"--cert-dir={KUBELET_ROOT}",
         ]
         containerd = [
-            CONTAINERD.program("containerd"), "--config", str(self.folder / "containerd.toml")
+            CONTAINERD.program("containerd"),
+            "--config",
+            str(self.folder / "containerd.toml"),
         ]
         proxy = [KUBERNETES.program("kube-proxy"), f"--config={self.folder / 'kube-proxy.json'}"]
         api = f"tcp:{self.control_plane.address}:{self.control_plane.api_port}"
@@ -127,9 +133,7 @@ class Node:
             subject=f"/O=system:nodes/CN=system:node:{self.name}",
             sans=[f"DNS:{self.name}", f"IP:{self.address}"],
         )
-        self.control_plane.issue_user(
-            f"kube-proxy-{self.number}", subject="/CN=system:kube-proxy"
-        )
+        self.control_plane.issue_user(f"kube-proxy-{self.number}", subject="/CN=system:kube-proxy")
 
     def _kubeconfig(self, component: str) -> Path:
         return self.control_plane.folder / f"{component}-{self.number}.kubeconfig"
@@ -163,10 +167,12 @@ class Node:
             "resolvConf": "",
             # The disk is the developer's; a nearly full one must not evict the tests' pods.
             "evictionHard": {
-                "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"
+                "nodefs.available": "0%",
+                "nodefs.inodesFree": "0%",
+                "imagefs.available": "0%",
             },
             "imageGCHighThresholdPercent": 100,
-            "volumePluginDir": str(self.folder / "kubelet" / "volume-plugins"),
+            "volumePluginDir": str(KUBELET_ROOT / "volume-plugins"),
             "registryPullQPS": 50,
             "registryBurst": 100,
             "nodeStatusReportFrequency": "10s",

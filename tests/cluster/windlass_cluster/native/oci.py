@@ -1,8 +1,7 @@
 """Container images as files: the OCI image layout, read and written without a container engine.
 
 Two things are needed of it: an image made of one file (pause), and an archive of an image with
-only those layers that the receiving node does not have yet. Layers are kept uncompressed: a layer
-that stays on one machine costs more to compress than to copy.
+only those layers that the receiving node does not have yet.
 """
 
 import hashlib

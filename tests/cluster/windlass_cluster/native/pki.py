@@ -66,16 +66,12 @@ class Pki:
         ]
         extensions.write_text("\n".join(lines) + "\n")
         key = str(self.key(name))
-        run(
-            ["openssl", "req", *_CURVE, "-keyout", key, "-out", str(request), "-subj", subject]
-        )
+        run(["openssl", "req", *_CURVE, "-keyout", key, "-out", str(request), "-subj", subject])
         signer = ["-CA", str(self.cert(authority)), "-CAkey", str(self.key(authority))]
         serial = f"0x{os.urandom(8).hex()}"
         made = self.folder / f"{name}.partial"
-        run(
-            ["openssl", "x509", "-req", "-in", str(request), *signer, "-set_serial", serial]
-            + ["-days", _DAYS, "-extfile", str(extensions), "-out", str(made)]
-        )
+        form = ["-set_serial", serial, "-days", _DAYS, "-extfile", str(extensions)]
+        run(["openssl", "x509", "-req", "-in", str(request), *signer, *form, "-out", str(made)])
         made.rename(self.cert(name))
 
     def kubeconfig(self, path: Path, *, user: str, server: str) -> None:
@@ -101,10 +97,9 @@ class Pki:
 
     def _authority(self, name: str) -> None:
         key, cert = str(self.key(name)), str(self.cert(name))
-        run(
-            ["openssl", "req", "-x509", *_CURVE, "-keyout", key, "-out", cert, "-days", _DAYS]
-            + ["-subj", f"/CN=windlass-test-{name}", "-addext", "keyUsage=critical,keyCertSign"]
-        )
+        form = ["-subj", f"/CN=windlass-test-{name}", "-addext", "keyUsage=critical,keyCertSign"]
+        files = ["-keyout", key, "-out", cert]
+        run(["openssl", "req", "-x509", *_CURVE, *files, "-days", _DAYS, *form])
 
 
 def _encoded(path: Path) -> str:

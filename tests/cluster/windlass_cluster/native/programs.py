@@ -16,7 +16,7 @@ from pathlib import Path
 
 from windlass_cluster import paths
 from windlass_cluster.commands import run, run_logged
-from windlass_cluster.errors import MissingTool
+from windlass_cluster.errors import MissingToolError
 from windlass_cluster.native.locks import locked
 from windlass_cluster.progress import step
 
@@ -122,9 +122,7 @@ CNI = Family(
     usually="10 seconds",
     stamp="-X github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion=v1.9.1",
 )
-COREDNS = Family(
-    name="coredns", packages=("github.com/coredns/coredns",), usually="2 to 4 minutes"
-)
+COREDNS = Family(name="coredns", packages=("github.com/coredns/coredns",), usually="2 to 4 minutes")
 HELM = Family(
     name="helm",
     packages=("helm.sh/helm/v4/cmd/helm",),
@@ -148,8 +146,8 @@ def build(families: Iterable[Family]) -> None:
     Each build uses every core, so two at a time would only make both slower to show something.
 
     Raises:
-        MissingTool: Something has to be built and there is no Go.
-        CommandFailed: A build failed; the end of its log is in the error.
+        MissingToolError: Something has to be built and there is no Go.
+        CommandFailedError: A build failed; the end of its log is in the error.
     """
     missing = [family for family in families if not family.is_built()]
     for family in missing:
@@ -186,5 +184,5 @@ def _build(family: Family) -> None:
 
 def _go_version() -> str:
     if shutil.which("go") is None:
-        raise MissingTool("Go (to build Kubernetes)", install="https://go.dev/doc/install")
+        raise MissingToolError("Go (to build Kubernetes)", install="https://go.dev/doc/install")
     return run(["go", "env", "GOVERSION", "GOOS", "GOARCH"])

@@ -2,29 +2,30 @@
 
 Node 1 is a pid, mount and network namespace with the control plane, CoreDNS and a kubelet in it;
 more nodes are more of the same without the control plane. The only thing outside is a listening
-socket on loopback, handed to a forwarder inside, through which everybody reaches the API server. When
-a node's first process ends, the kernel ends all of the node: that is why `up` after a crash or a
-reboot just works.
+socket on loopback, handed to a forwarder inside, through which everybody reaches the API server.
+When a node's first process ends, the kernel ends all of the node: that is why `up` after a crash
+or a reboot just works.
 """
 
+import contextlib
 import json
 import os
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from windlass_cluster import paths
 from windlass_cluster.access import Access
 from windlass_cluster.commands import run, wait_until
-from windlass_cluster.errors import ClusterError, CommandFailed
-from windlass_cluster.native import cgroups, debian, dns, images, network, programs
+from windlass_cluster.errors import ClusterError, CommandFailedError
+from windlass_cluster.native import cgroups, debian, dns, images, metrics, network, programs
 from windlass_cluster.native.control_plane import ControlPlane
 from windlass_cluster.native.locks import locked
-from windlass_cluster.native.node import Node
+from windlass_cluster.native.node import KUBELET_ROOT, Node
 from windlass_cluster.native.ports import listening_socket
-from windlass_cluster.native.supervisors import Plan, Process
+from windlass_cluster.native.supervisors import Plan, Process, Supervisor
 from windlass_cluster.progress import say, step
 from windlass_cluster.providers import ImageBuild, Status, Wanted
 
@@ -37,7 +38,7 @@ class Native:
     """The cluster this machine runs by itself."""
 
     name: str = "native"
-    cluster: str = field(default_factory=paths.cluster_name)
+    cluster: str = "windlass"
 
     def why_not(self) -> str | None:
         """Why this provider cannot work here."""
@@ -55,10 +56,10 @@ class Native:
         with locked(self._lock):
             if self._node(1).supervisor.pid() is None:
                 self._remove()
-                self._start_first()
+                self._start_first(wanted.owner_pid)
             for number in range(2, wanted.nodes + 1):
                 if self._node(number).supervisor.pid() is None:
-                    self._start_another(number)
+                    self._start_another(number, wanted.owner_pid)
             self._wait_for_nodes()
             if wanted.metrics_server:
                 self._add_metrics_server()
@@ -83,7 +84,7 @@ class Native:
         lines = [f"native cluster {self.cluster!r}, KUBECONFIG={self._access().kubeconfig}"]
         try:
             lines += self._access().kubectl("get", "nodes", "-o", "wide").splitlines()
-        except CommandFailed as failed:
+        except CommandFailedError as failed:
             lines.append(failed.output.strip())
         for node in nodes:
             for program, facts in node.supervisor.status().items():
@@ -136,7 +137,7 @@ class Native:
         programs.build(programs.FULL_LEVEL)
         images.pause_manifest()
 
-    def _start_first(self) -> None:
+    def _start_first(self, owner_pid: int | None) -> None:
         node, control_plane = self._node(1), self._control_plane
         node.folder.mkdir(parents=True, mode=0o700)
         os.chmod(self._folder, 0o700)
@@ -154,9 +155,7 @@ class Native:
                 self._forwarder(listening.fileno()),
             ]
             with step("starting the control plane and node-1"):
-                node.supervisor.start(
-                    Plan(processes=programs_of_first, setup=node.setup(), isolated=True)
-                )
+                self._start(node, programs_of_first, owner_pid)
         network.connect_first(self._pid(node))
         node.supervisor.open_gate()
         self._when_runtime_answers(node)
@@ -165,15 +164,13 @@ class Native:
             self._access().wait_for_api(timeout_s=_READY_S)
         self._access().apply(*dns.access_rules())
 
-    def _start_another(self, number: int) -> None:
+    def _start_another(self, number: int, owner_pid: int | None) -> None:
         node = self._node(number)
         shutil.rmtree(node.folder, ignore_errors=True)
         node.folder.mkdir(parents=True, mode=0o700)
         node.prepare()
         with step(f"starting {node.name}"):
-            node.supervisor.start(
-                Plan(processes=node.processes(), setup=node.setup(), isolated=True)
-            )
+            self._start(node, node.processes(), owner_pid)
         network.connect_another(self._pid(node), number, self._pid(self._node(1)))
         network.route_pods({one.number: self._pid(one) for one in self._nodes()})
         node.supervisor.open_gate()
@@ -181,6 +178,11 @@ class Native:
         images.load_pause(node)
         for reference, manifest in self._loaded_images().items():
             images.load(node, manifest=manifest, reference=reference)
+
+    @staticmethod
+    def _start(node: Node, processes: list[Process], owner_pid: int | None) -> None:
+        plan = Plan(processes=processes, setup=node.setup(), owner_pid=owner_pid, isolated=True)
+        node.supervisor.start(plan)
 
     def _forwarder(self, fd: int) -> Process:
         control_plane = self._control_plane
@@ -206,16 +208,25 @@ class Native:
             )
 
     def _add_metrics_server(self) -> None:
-        from windlass_cluster.native import metrics
-
-        metrics.add(self._node(1), self._control_plane, self._access())
+        programs.build([programs.METRICS_SERVER])
+        supervisor = Supervisor(self._folder / "metrics-server")
+        if supervisor.outer_pid() is None:
+            process = metrics.process(self._control_plane)
+            supervisor.start(Plan(processes=[process], inside_pid=self._pid(self._node(1))))
+            supervisor.open_gate()
+        metrics.register(self._access(), self._control_plane.pki.cert("ca"))
 
     def _remove(self) -> None:
+        Supervisor(self._folder / "metrics-server").stop()
         for node in sorted(self._nodes(), key=lambda one: -one.number):
             node.supervisor.stop()
             cgroups.remove(node.cgroup)
         cgroups.remove(f"/{cgroups.PARENT}/{self.cluster}")
         shutil.rmtree(self._folder, ignore_errors=True)
+        if not any(paths.state_root().glob("*/node-*")):
+            # The mount point that nodes need; another cluster's nodes would need it too.
+            with contextlib.suppress(OSError):
+                KUBELET_ROOT.rmdir()
 
     def _manifest(self, reference: str) -> str:
         """The manifest of a reference whose tag is a digest, else of what buildah calls so."""
@@ -274,9 +285,7 @@ class Native:
 
     @property
     def _control_plane(self) -> ControlPlane:
-        return ControlPlane(
-            folder=self._folder / "control-plane", address=network.node_address(1)
-        )
+        return ControlPlane(folder=self._folder / "control-plane", address=network.node_address(1))
 
     @property
     def _folder(self) -> Path:

@@ -7,7 +7,7 @@ cleans up as well as an orderly stop. On the light level it is an ordinary proce
 ask the kernel to be killed with it.
 
 The spec is JSON: `setup` (commands run once), `gate` (a file to wait for before the processes
-start, or null), `watch_pid` (stop when that process is gone, or null), `log_dir`, `status` (a file
+start), `owner_fd` (a pidfd: stop when that process ends; or null), `log_dir`, `status` (a file
 written at each change) and `processes`: `name`, `argv`, `env`, `pass_fd` (or null) and `wait_for`
 (`tcp:HOST:PORT`, `path:FILE` or null). A process that ends is started again after a pause.
 """
@@ -15,6 +15,7 @@ written at each change) and `processes`: `name`, `argv`, `env`, `pass_fd` (or nu
 import ctypes
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -50,6 +51,7 @@ class Managed:
 def main() -> int:
     """Runs the spec named on the command line until told to stop."""
     spec = json.loads(Path(sys.argv[1]).read_text())
+    os.chdir("/")
     stop_signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals | {signal.SIGCHLD})
     # A terminal's Ctrl-C reaches the tool, which stops us in order; it must not end us half-way.
@@ -57,9 +59,9 @@ def main() -> int:
         subprocess.run(argv, check=True, preexec_fn=_prepare_child)
     managed = [Managed(spec=one) for one in spec["processes"]]
     while not _told_to_stop(stop_signals, managed):
-        if spec["watch_pid"] and not _alive(spec["watch_pid"]):
+        if spec["owner_fd"] is not None and _is_readable(spec["owner_fd"]):
             break
-        if spec["gate"] is None or Path(spec["gate"]).exists():
+        if Path(spec["gate"]).exists():
             changed = _reap(managed) | _start_due(managed, Path(spec["log_dir"]))
             if changed:
                 _write_status(Path(spec["status"]), managed)
@@ -141,14 +143,9 @@ def _is_open(condition: str | None) -> bool:
         return False
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _is_readable(pidfd: int) -> bool:
+    """A pidfd can be read once its process has ended; that works from any pid namespace."""
+    return bool(select.select([pidfd], [], [], 0)[0])
 
 
 def _write_status(path: Path, managed: list[Managed]) -> None:

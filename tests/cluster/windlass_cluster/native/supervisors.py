@@ -9,9 +9,9 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,8 @@ from windlass_cluster.commands import wait_until
 from windlass_cluster.errors import ClusterError
 
 _SUPERVISE = Path(__file__).with_name("supervise.py")
-_UNSHARE = (
-    "unshare --net --mount --pid --uts --ipc --fork --mount-proc --kill-child=SIGKILL --"
-).split()
+_NAMESPACES = ["--net", "--mount", "--pid", "--uts", "--ipc", "--mount-proc"]
+_UNSHARE = ["unshare", *_NAMESPACES, "--fork", "--kill-child=SIGKILL", "--"]
 _STOP_S = 30.0
 
 
@@ -49,12 +48,29 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What one supervisor does."""
+    """What one supervisor does.
+
+    Attributes:
+        processes: The programs it keeps running.
+        setup: Commands it runs once, before them.
+        owner_pid: A process it must not outlive.
+        isolated: Whether it gets namespaces of its own.
+        inside_pid: A process whose namespaces it joins instead.
+    """
 
     processes: list[Process]
     setup: list[list[str]] = field(default_factory=list)
-    watch_pid: int | None = None
+    owner_pid: int | None = None
     isolated: bool = False
+    inside_pid: int | None = None
+
+    def wrapper(self) -> list[str]:
+        """The command that puts it into its namespaces; empty for the machine's own."""
+        if self.isolated:
+            return _UNSHARE
+        if self.inside_pid is not None:
+            return ["nsenter", f"--target={self.inside_pid}", "--net", "--mount", "--pid", "--"]
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +89,22 @@ class Supervisor:
         self.log_dir.mkdir(parents=True, exist_ok=True)
         self._gate.unlink(missing_ok=True)
         spec = self.folder / "supervise.json"
-        spec.write_text(json.dumps(self._spec(plan), indent=1))
+        owner_fd: int | None = None
         argv = [sys.executable, "-S", "-E", str(_SUPERVISE), str(spec)]
         fds = [one.pass_fd for one in plan.processes if one.pass_fd is not None]
-        with (self.log_dir / "supervise.log").open("ab") as log:
-            child = subprocess.Popen(
-                _UNSHARE + argv if plan.isolated else argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=fds,
-                cwd="/",
-            )
-        record = {"pid": child.pid, "since": _start_time(child.pid), "isolated": plan.isolated}
+        with ExitStack() as opened:
+            if plan.owner_pid is not None:
+                # It keeps its number in the child, so the spec can name it beforehand.
+                owner_fd = os.pidfd_open(plan.owner_pid)
+                opened.callback(os.close, owner_fd)
+                fds.append(owner_fd)
+            spec.write_text(json.dumps(self._spec(plan, owner_fd=owner_fd), indent=1))
+            log = opened.enter_context((self.log_dir / "supervise.log").open("ab"))
+            pid = _spawn([*plan.wrapper(), *argv], log.fileno(), fds)
+        record = {"pid": pid, "since": _start_time(pid), "wrapped": bool(plan.wrapper())}
         self._record.write_text(json.dumps(record))
-        if plan.isolated:
-            self._wait_for_inner(child)
+        if plan.wrapper():
+            self._wait_for_inner()
 
     def open_gate(self) -> None:
         """Lets the processes start: the network is there now."""
@@ -107,7 +122,7 @@ class Supervisor:
     def pid(self) -> int | None:
         """The supervisor itself as seen from outside; its namespaces are the node's."""
         outer = self.outer_pid()
-        if outer is None or not json.loads(self._record.read_text())["isolated"]:
+        if outer is None or not json.loads(self._record.read_text())["wrapped"]:
             return outer
         children = _children(outer)
         return children[0] if children else None
@@ -151,19 +166,19 @@ class Supervisor:
     def _gate(self) -> Path:
         return self.folder / "gate"
 
-    def _spec(self, plan: Plan) -> dict[str, Any]:
+    def _spec(self, plan: Plan, *, owner_fd: int | None) -> dict[str, Any]:
         return {
             "setup": plan.setup,
             "gate": str(self._gate),
-            "watch_pid": plan.watch_pid,
+            "owner_fd": owner_fd,
             "log_dir": str(self.log_dir),
             "status": str(self.folder / "status.json"),
             "processes": [one.as_json() for one in plan.processes],
         }
 
-    def _wait_for_inner(self, child: "subprocess.Popen[bytes]") -> None:
+    def _wait_for_inner(self) -> None:
         def is_inside() -> bool:
-            if child.poll() is not None:
+            if self.outer_pid() is None:
                 raise ClusterError(f"a node did not start: {self.log_tail('supervise')}")
             return self.pid() is not None
 
@@ -185,6 +200,22 @@ class Supervisor:
             os.kill(pid, what)
         except ProcessLookupError:
             return
+
+
+def _spawn(argv: list[str], log_fd: int, fds: list[int]) -> int:
+    """Starts a process in a session of its own that may outlive us; returns its pid."""
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, log_fd, 1),
+        (os.POSIX_SPAWN_DUP2, log_fd, 2),
+    ]
+    for fd in fds:
+        os.set_inheritable(fd, True)
+    try:
+        return os.posix_spawnp(argv[0], argv, os.environ, file_actions=actions, setsid=True)
+    finally:
+        for fd in fds:
+            os.set_inheritable(fd, False)
 
 
 def _start_time(pid: int) -> str | None:
