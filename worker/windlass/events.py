@@ -15,7 +15,6 @@ WORKER_CORDONED = "worker_cordoned"
 WORKER_UNCORDONED = "worker_uncordoned"
 WORKER_STALLED = "worker_stalled"
 PROBES_STARTED = "probes_started"
-PROBES_FAILED = "probes_failed"
 
 # Slots: the processes that run tasks
 SLOT_STARTED = "slot_started"
