@@ -1,0 +1,1 @@
+"""Brokers: the protocol in `base`, one module for each implementation."""

@@ -1,0 +1,253 @@
+"""What the engine asks of a broker: plain data in, plain data out, one round trip a call.
+
+A message is in exactly one place (ready, scheduled, leased, dead) or gone, and every method below
+is one atomic move per message. Brokers know nothing of tasks, apps or serializers.
+Next in the walk: `windlass.brokers.redis`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from windlass.messages import Outgoing
+from windlass.states import Stage
+
+
+class Capability(StrEnum):
+    """What a broker can do; using what it lacks is an error at start."""
+
+    PRIORITIES = "priorities"
+    SCHEDULED = "scheduled"
+    REVOKE = "revoke"
+    RESULTS = "results"
+    PARKING = "parking"
+
+
+class Delivery(msgspec.Struct, kw_only=True, gc=False):
+    """A leased message, as fetched. `raw` is decoded by `windlass.messages`."""
+
+    id: str
+    queue: str
+    #: Fencing token of the grant; every settlement carries it.
+    token: int
+    raw: bytes
+    #: Deliveries before this one that ended in a crash or an expired lease.
+    deliveries: int = 0
+    #: Times it was handed back (drain, stall, eviction); never capped, only reported.
+    handbacks: int = 0
+    #: Revoked before it was leased: settle it as REVOKED, do not run it.
+    revoked: bool = False
+
+
+class FetchRequest(msgspec.Struct, kw_only=True, gc=False):
+    """Ask for work.
+
+    Attributes:
+        queues: In the order to be served.
+        want: At most this many messages; 0 asks for nothing.
+        lease_ms: Length of the lease.
+        wait_ms: When nothing is there, register as waiting for so long (0: do not).
+        strict: Serve queues strictly in order; else each gets an even share first.
+    """
+
+    worker_id: str
+    queues: tuple[str, ...]
+    want: int
+    lease_ms: int
+    wait_ms: int = 0
+    strict: bool = False
+
+
+class Fetched(msgspec.Struct, kw_only=True, gc=False):
+    """The answer to a FetchRequest.
+
+    Attributes:
+        now_ms: The broker's clock.
+        next_due_ms: When something becomes due or a lease runs out, 0 if nothing will.
+        cordoned: The operator asked this worker to take nothing more.
+        expired_leases: Queues with leases that ran out: reap them.
+        parked: Queues with parked messages -> their park generation.
+        paused: Queues that are paused.
+    """
+
+    now_ms: int
+    deliveries: list[Delivery]
+    next_due_ms: int = 0
+    cordoned: bool = False
+    expired_leases: tuple[str, ...] = ()
+    parked: dict[str, int] = {}
+    paused: tuple[str, ...] = ()
+
+
+class StoredResult(msgspec.Struct, kw_only=True, gc=False):
+    """An encoded outcome and how long it is kept. ttl_ms 0 keeps it for ever."""
+
+    payload: bytes
+    ttl_ms: int
+
+
+class Done(msgspec.Struct, kw_only=True, gc=False, tag=True):
+    """The message ends: success, failure, revoked or ignored.
+
+    `result` None stores nothing. `followups` are enqueued in the same commit.
+    """
+
+    id: str
+    queue: str
+    token: int
+    result: StoredResult | None = None
+    followups: tuple[Outgoing, ...] = ()
+    duration_ms: float = 0.0
+
+
+class Again(msgspec.Struct, kw_only=True, gc=False, tag=True):
+    """A retry: the message is replaced by `message` (same id) and scheduled; `result` is RETRY."""
+
+    id: str
+    queue: str
+    token: int
+    message: Outgoing
+    result: StoredResult | None = None
+    duration_ms: float = 0.0
+
+
+class HandBack(msgspec.Struct, kw_only=True, gc=False, tag=True):
+    """Back to the front of its queue. `counted` adds to handbacks, else nobody was at fault."""
+
+    id: str
+    queue: str
+    token: int
+    counted: bool = False
+
+
+class Crashed(msgspec.Struct, kw_only=True, gc=False, tag=True):
+    """The run died: deliveries + 1, back to the front; at the cap, dead letter with `result`."""
+
+    id: str
+    queue: str
+    token: int
+    reason: str  # e.g. "signal 9 (SIGKILL)", "exit code 1"
+    worker: str
+    result: StoredResult | None = None  # FAILURE with WorkerLostError, used at the cap only
+
+
+class Bury(msgspec.Struct, kw_only=True, gc=False, tag=True):
+    """To the dead letters, untouched, with the reason; `result` is stored if given."""
+
+    id: str
+    queue: str
+    token: int
+    reason: str  # one of windlass.control_plane.dead_letters.Reason
+    detail: str
+    worker: str
+    result: StoredResult | None = None
+
+
+class Park(msgspec.Struct, kw_only=True, gc=False, tag=True):
+    """The task is unknown here: set aside, uncounted, until a worker announces the name."""
+
+    id: str
+    queue: str
+    token: int
+    task: str
+
+
+Settlement = Done | Again | HandBack | Crashed | Bury | Park
+
+
+class QueueDepth(msgspec.Struct, kw_only=True, frozen=True):
+    """One queue as the broker sees it now. Counts are messages, ages and times milliseconds.
+
+    Due scheduled messages and expired leases count as open, with or without a worker alive.
+
+    Attributes:
+        open: Ready to be leased now.
+        parked: Waiting for a worker that knows their task.
+        blocked: Held by a limit.
+        scheduled: Not due yet.
+        next_due_ms: Absolute time of the earliest scheduled message, 0 if none.
+        leased: Owned by workers, running or about to.
+        started: Those of `leased` that workers report as running.
+        dead: Dead letters.
+        oldest_ms: Age of the oldest open message, 0 if none.
+        enqueued: Messages ever enqueued.
+        completed: Messages ever ended (not retried or handed back).
+        service_ms: Sum of the run times of the completed ones.
+    """
+
+    queue: str
+    open: int = 0
+    parked: int = 0
+    blocked: int = 0
+    scheduled: int = 0
+    next_due_ms: int = 0
+    leased: int = 0
+    started: int = 0
+    dead: int = 0
+    oldest_ms: int = 0
+    enqueued: int = 0
+    completed: int = 0
+    service_ms: float = 0.0
+    paused: bool = False
+
+    @property
+    def backlog(self) -> int:
+        """Work that waits: open, and leased but not started, so that batches hide nothing."""
+        return self.open + max(0, self.leased - self.started)
+
+
+class BrokerHealth(msgspec.Struct, kw_only=True, frozen=True):
+    """What the broker said of itself at connect. None: it may not be asked."""
+
+    version: str | None
+    role: str | None
+    maxmemory_policy: str | None
+    appendonly: bool | None
+    warnings: tuple[str, ...] = ()
+
+
+class Broker(Protocol):
+    """The worker's and the client's view of a broker. Every method may raise OperationalError."""
+
+    capabilities: frozenset[Capability]
+
+    def enqueue(self, messages: Sequence[Outgoing]) -> list[bool]:
+        """Store and make ready or scheduled, in one round trip.
+
+        Returns:
+            For each message, whether it is new: an id that is already there is left as it is.
+        """
+
+    def exchange(
+        self, settlements: Sequence[Settlement], request: FetchRequest | None
+    ) -> tuple[list[str], Fetched | None]:
+        """Settle what is finished and fetch what is next, in one round trip.
+
+        Returns:
+            The ids whose token was stale (nothing was done for them), and what was fetched.
+        """
+
+    def wait(self, request: FetchRequest, timeout_s: float) -> Fetched | None:
+        """Block on the wake lists of the queues, then fetch; None after the time-out."""
+
+    def renew(self, tokens: dict[str, list[int]], lease_ms: int) -> list[int]:
+        """Extend grants, by queue. Returns the tokens that are lost."""
+
+    def reap(self, queue: str, worker: str) -> int:
+        """Return expired leases to ready, or bury those over the cap. Bounded; returns how many."""
+
+    def unpark(self, queue: str, tasks: Sequence[str]) -> int:
+        """Make parked messages of these tasks ready again. Returns how many."""
+
+    def stage(self, message_id: str) -> Stage:
+        """Where the message is."""
+
+    def check(self) -> BrokerHealth:
+        """Ask the broker whether it is safe to use."""
+
+    def close(self) -> None:
+        """Close the connections."""

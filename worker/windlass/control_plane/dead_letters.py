@@ -1,0 +1,160 @@
+"""Dead letters: what could not be run, why, and the untouched message; to be shown and replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from windlass.brokers.redis import RedisBroker
+from windlass.control_plane.queue_record import read_record
+from windlass.errors import DecodeError
+from windlass.messages import Message, decode_message
+from windlass.redis_store.resp import packed
+from windlass.redis_store.scripts import script
+
+_PAGE = 500
+
+
+class Reason(StrEnum):
+    """Why a message is a dead letter. Public: filters and alerts are written on it."""
+
+    #: Its run ended in a crash, or its worker was lost, as often as the queue allows.
+    MAX_DELIVERIES = "max_deliveries"
+    #: The bytes are not a message, or its body is not what its content type says.
+    UNDECODABLE = "undecodable"
+    #: The content type is not in accept_content.
+    CONTENT_DISALLOWED = "content_disallowed"
+    #: Over the size cap of the worker.
+    TOO_LARGE = "too_large"
+    #: Sent by a version that this worker does not understand.
+    UNSUPPORTED_VERSION = "unsupported_version"
+    #: The task raised Reject(requeue=False).
+    REJECTED = "rejected"
+
+
+class DeadLetter(msgspec.Struct, kw_only=True, frozen=True):
+    """One dead letter. Times are the broker's, milliseconds since the epoch.
+
+    Attributes:
+        task: None where the bytes cannot be read.
+        deliveries: Runs that ended in a crash.
+        retries: Tries that ended in an exception and a retry.
+        raw: The untouched message.
+    """
+
+    id: str
+    queue: str
+    reason: str
+    detail: str
+    at_ms: int
+    raw: bytes
+    task: str | None = None
+    deliveries: int = 0
+    retries: int = 0
+    handbacks: int = 0
+    worker: str = ""
+
+    @property
+    def message(self) -> Message | None:
+        """The decoded message, None where it cannot be read."""
+        try:
+            return decode_message(self.id, self.raw)
+        except DecodeError:
+            return None
+
+
+def list_dead(
+    broker: RedisBroker, queue: str, offset: int = 0, limit: int = 100
+) -> list[DeadLetter]:
+    """Return dead letters of a queue, the latest first."""
+    dead = broker.keys.queue(queue).dead
+    ids = broker.links.call([packed("ZREVRANGE", dead, offset, offset + limit - 1)])[0]
+    return _load(broker, queue, [id_.decode() for id_ in ids])
+
+
+def show_dead(broker: RedisBroker, queue: str, message_id: str) -> DeadLetter | None:
+    """Return one dead letter, None if there is none of this id."""
+    dead = broker.keys.queue(queue).dead
+    if broker.links.call([packed("ZSCORE", dead, message_id)])[0] is None:
+        return None
+    return _load(broker, queue, [message_id])[0]
+
+
+def _load(broker: RedisBroker, queue: str, ids: Sequence[str]) -> list[DeadLetter]:
+    if not ids:
+        return []
+    obits, raws = broker.links.call(
+        [
+            packed("HMGET", broker.keys.queue(queue).obits, *ids),
+            packed("HMGET", broker.keys.messages, *ids),
+        ]
+    )
+    found = zip(ids, obits, raws, strict=True)
+    return [_letter(queue, id_, obit or b"{}", raw or b"") for id_, obit, raw in found]
+
+
+def _letter(queue: str, message_id: str, obit: bytes, raw: bytes) -> DeadLetter:
+    why: dict[str, Any] = msgspec.json.decode(obit)
+    letter = DeadLetter(
+        id=message_id,
+        queue=queue,
+        reason=why.get("reason", "unknown"),
+        detail=why.get("detail", ""),
+        at_ms=int(why.get("at_ms", 0)),
+        raw=raw,
+        deliveries=int(why.get("deliveries", 0)),
+        handbacks=int(why.get("handbacks", 0)),
+        worker=why.get("worker", ""),
+    )
+    message = letter.message
+    if message is None:
+        return letter
+    return msgspec.structs.replace(letter, task=message.task, retries=message.headers.retries)
+
+
+def replay(broker: RedisBroker, queue: str, ids: Sequence[str]) -> int:
+    """Make dead letters ready again under their own id, as if new. Returns how many.
+
+    Counters, expiry and the stored outcome are forgotten; the sender's bytes are untouched.
+    """
+    keys, q, total = broker.keys, broker.keys.queue(queue), 0
+    for start in range(0, len(ids), _PAGE):
+        page = ids[start : start + _PAGE]
+        touched = (
+            keys.messages, keys.attempts, q.dead, q.obits, q.wake, q.idle, *q.by_urgency,
+            *(keys.result(id_) for id_ in page),
+        )  # fmt: skip
+        call = script("replay").command(touched, (broker.commands.now, *page))
+        total += int(broker.links.call([call])[0])
+    return total
+
+
+def purge_dead(broker: RedisBroker, queue: str, ids: Sequence[str] | None = None) -> int:
+    """Delete the dead letters named, or all of the queue. Returns how many."""
+    if ids is None:
+        return _purge_before(broker, queue, "+inf")
+    pages = (ids[start : start + _PAGE] for start in range(0, len(ids), _PAGE))
+    return sum(_purge_call(broker, queue, "", page) for page in pages)
+
+
+def enforce_retention(broker: RedisBroker, queue: str, now_ms: int) -> int:
+    """Delete dead letters older than the queue record allows; a bounded chore. Returns how many."""
+    keep_s = read_record(broker, queue).dead_retention_s
+    return _purge_call(broker, queue, str(now_ms - keep_s * 1000), ()) if keep_s else 0
+
+
+def _purge_before(broker: RedisBroker, queue: str, before: str) -> int:
+    total = 0
+    while deleted := _purge_call(broker, queue, before, ()):
+        total += deleted
+    return total
+
+
+def _purge_call(broker: RedisBroker, queue: str, before: str, ids: Sequence[str]) -> int:
+    keys, q = broker.keys, broker.keys.queue(queue)
+    touched = (keys.messages, keys.attempts, q.dead, q.obits)
+    call = script("purge_dead").command(touched, (before, _PAGE, *ids))
+    return int(broker.links.call([call])[0])

@@ -1,0 +1,71 @@
+"""How much waits where: one pipelined read for any number of queues."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from windlass.brokers.base import QueueDepth
+from windlass.brokers.redis import RedisBroker
+from windlass.control_plane.heartbeats import WorkerStatus, read_workers
+from windlass.redis_store.resp import packed
+from windlass.redis_store.scripts import script
+
+
+def list_queues(broker: RedisBroker) -> list[str]:
+    """Names of all queues that ever held a message, sorted."""
+    reply = broker.links.call([packed("SMEMBERS", broker.keys.queues)])[0]
+    return sorted(name.decode() for name in reply)
+
+
+def started_by_queue(workers: Sequence[WorkerStatus]) -> dict[str, int]:
+    """Messages that workers report as running, by queue."""
+    started: defaultdict[str, int] = defaultdict(int)
+    for worker in workers:
+        for queue, count in worker.running.items():
+            started[queue] += count
+    return started
+
+
+def read_depths(
+    broker: RedisBroker, queues: Sequence[str], workers: Sequence[WorkerStatus] | None = None
+) -> list[QueueDepth]:
+    """Read the depth of each queue, in their order.
+
+    Args:
+        broker: Where.
+        queues: Names; unknown ones read as empty.
+        workers: Heartbeats, if they were read already.
+    """
+    if not queues:
+        return []
+    keys = broker.keys
+    calls = []
+    for name in queues:
+        q = keys.queue(name)
+        touched = (
+            keys.messages, q.leased, q.leases, q.left, q.scheduled, q.record, q.stats, q.parked,
+            q.dead, q.condemned, *q.by_urgency,
+        )  # fmt: skip
+        calls.append(script("depth").command(touched, (broker.commands.now,)))
+    replies = broker.links.call(calls)
+    started = started_by_queue(read_workers(broker) if workers is None else workers)
+    return [
+        QueueDepth(
+            queue=name,
+            open=reply[0],
+            parked=reply[1],
+            scheduled=reply[2],
+            next_due_ms=reply[3],
+            leased=reply[4],
+            dead=reply[5],
+            oldest_ms=reply[6],
+            enqueued=reply[7],
+            completed=reply[8],
+            service_ms=reply[9] / 1000,
+            paused=bool(reply[10]),
+            # Heartbeats are older than the depth: never more started than leased.
+            started=min(started.get(name, 0), reply[4]),
+        )
+        for name, reply in zip(queues, replies, strict=True)
+    ]

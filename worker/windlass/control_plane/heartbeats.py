@@ -1,0 +1,90 @@
+"""What each worker says of itself, kept on the broker while it lives."""
+
+from __future__ import annotations
+
+import msgspec
+
+from windlass.brokers.redis import RedisBroker
+from windlass.redis_store.resp import packed
+from windlass.redis_store.scripts import script
+
+
+class WorkerStatus(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One heartbeat.
+
+    Attributes:
+        worker_id: Unique for each start of a worker.
+        queues: In the order it serves them.
+        slots: Messages it can run at once.
+        busy: Messages it runs now.
+        running: Queue -> messages it runs now.
+        held: Messages leased and not begun.
+        cordoned_since_ms: When it was told to take nothing more, 0 if it was not.
+        largest_time_limit_s: Of the tasks it knows, 0 if none has one.
+        tasks_done: Since its start.
+        seen_ms: Broker clock of the last beat; filled in by `read_workers` as the expiry.
+    """
+
+    worker_id: str
+    hostname: str = ""
+    pid: int = 0
+    app: str = ""
+    version: str = ""
+    queues: list[str] = []
+    pool: str = ""
+    slots: int = 0
+    busy: int = 0
+    running: dict[str, int] = {}
+    held: int = 0
+    draining: bool = False
+    cordoned_since_ms: int = 0
+    largest_time_limit_s: float = 0.0
+    tasks_done: int = 0
+    seen_ms: int = 0
+
+
+def beat(broker: RedisBroker, status: WorkerStatus, ttl_ms: int) -> int:
+    """Store a heartbeat that expires after ttl_ms.
+
+    Returns:
+        Until when this worker is cordoned, milliseconds of the broker's clock; 0 if it is not.
+    """
+    call = _beat_call(broker, status.worker_id, ttl_ms, msgspec.json.encode(status))
+    return int(broker.links.call([call])[0])
+
+
+def say_goodbye(broker: RedisBroker, worker_id: str) -> None:
+    """Remove a worker's heartbeat at its orderly end."""
+    broker.links.call([_beat_call(broker, worker_id, 0, b"")])
+
+
+def _beat_call(broker: RedisBroker, worker_id: str, ttl_ms: int, status: bytes) -> bytes:
+    keys = broker.keys
+    touched = (keys.workers, keys.workers_seen, keys.cordon, keys.waiting)
+    return script("beat").command(touched, (broker.commands.now, worker_id, ttl_ms, status))
+
+
+def read_workers(broker: RedisBroker) -> list[WorkerStatus]:
+    """Return the workers whose heartbeat has not expired, by worker id."""
+    keys = broker.keys
+    seconds, micros = _time(broker)
+    now_ms = broker.commands.now or str(seconds * 1000 + micros // 1000)
+    alive, statuses = broker.links.call(
+        [
+            packed("ZRANGEBYSCORE", keys.workers_seen, f"({now_ms}", "+inf", "WITHSCORES"),
+            packed("HGETALL", keys.workers),
+        ]
+    )
+    raw = dict(zip(statuses[::2], statuses[1::2], strict=True))
+    workers = []
+    for worker_id, expires in zip(alive[::2], alive[1::2], strict=True):
+        if worker_id in raw:
+            status = msgspec.json.decode(raw[worker_id], type=WorkerStatus)
+            status.seen_ms = int(float(expires))
+            workers.append(status)
+    return sorted(workers, key=lambda worker: worker.worker_id)
+
+
+def _time(broker: RedisBroker) -> tuple[int, int]:
+    seconds, micros = broker.links.call([packed("TIME")])[0]
+    return int(seconds), int(micros)

@@ -1,0 +1,93 @@
+"""The queue record: settings that live with the queue; the scripts read them, nobody restarts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from windlass.brokers.redis import RedisBroker
+from windlass.errors import ConfigurationError, nearest
+from windlass.redis_store.resp import packed
+
+
+class QueueRecord(msgspec.Struct, kw_only=True, frozen=True):
+    """One queue's record.
+
+    Attributes:
+        paused: Nothing is leased from it; enqueueing goes on.
+        max_deliveries: Runs that may end in a crash before a message is a dead letter, 1 to 1000.
+            None leaves it to the workers' setting.
+        dead_retention_s: Dead letters older than this are deleted, seconds; 0 keeps them for ever.
+        generation: Counts the changes.
+    """
+
+    paused: bool = False
+    max_deliveries: int | None = None
+    dead_retention_s: int = 7 * 86_400
+    generation: int = 0
+
+
+def read_record(broker: RedisBroker, queue: str) -> QueueRecord:
+    """Return the record, with defaults where nothing was set."""
+    key = broker.keys.queue(queue).record
+    reply = broker.links.call([packed("HGETALL", key)])[0]
+    raw = {
+        name.decode(): value.decode() for name, value in zip(reply[::2], reply[1::2], strict=True)
+    }
+    return QueueRecord(
+        paused=raw.get("paused") == "1",
+        max_deliveries=int(raw["max_deliveries"]) if "max_deliveries" in raw else None,
+        dead_retention_s=int(raw.get("dead_retention_s", QueueRecord().dead_retention_s)),
+        generation=int(raw.get("generation", 0)),
+    )
+
+
+def write_record(broker: RedisBroker, queue: str, **changes: Any) -> QueueRecord:
+    """Change fields of the record; workers follow with their next fetch.
+
+    Raises:
+        ConfigurationError: An unknown field, or a value out of its range.
+    """
+    key = broker.keys.queue(queue).record
+    fields: list[str | int] = []
+    removed: list[str] = []
+    for name, value in changes.items():
+        encoded = _encode(name, value)
+        if encoded is None:
+            removed.append(name)
+        else:
+            fields += (name, encoded)
+    commands = [packed("HINCRBY", key, "generation", 1)]
+    if fields:
+        commands.append(packed("HSET", key, *fields))
+    if removed:
+        commands.append(packed("HDEL", key, *removed))
+    commands.append(packed("SADD", broker.keys.queues, queue))
+    if changes.get("paused") is False:
+        # Whoever waits looks again: what was held back is there now.
+        commands.append(packed("LPUSH", broker.keys.queue(queue).wake, *["1"] * 16))
+        commands.append(packed("PEXPIRE", broker.keys.queue(queue).wake, 10_000))
+    broker.links.call(commands)
+    return read_record(broker, queue)
+
+
+def _encode(name: str, value: Any) -> int | None:
+    ranges = {"max_deliveries": (1, 1000), "dead_retention_s": (0, 10 * 365 * 86_400)}
+    if name == "paused" and isinstance(value, bool):
+        return int(value)
+    if name == "max_deliveries" and value is None:
+        return None
+    if name in ranges and isinstance(value, int) and not isinstance(value, bool):
+        low, high = ranges[name]
+        if low <= value <= high:
+            return value
+        raise ConfigurationError(f"Queue setting {name}={value}; expected {low} to {high}.")
+    known = ("paused", *ranges)
+    if name not in known:
+        raise ConfigurationError(
+            f"Unknown queue setting {name!r}.{nearest(name, known)} Expected one of: "
+            f"{', '.join(known)}."
+        )
+    kind = "True or False" if name == "paused" else "a whole number"
+    raise ConfigurationError(f"Queue setting {name}={value!r}; expected {kind}.")

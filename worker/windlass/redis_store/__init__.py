@@ -1,0 +1,1 @@
+"""Redis, spoken to only from here: key names, Lua scripts, connections."""

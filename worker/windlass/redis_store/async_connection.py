@@ -1,0 +1,97 @@
+"""The async twin of `connection`: the same packed commands over redis-py's asyncio sockets.
+
+Connections belong to the event loop that opened them; each loop has its own free list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import redis
+from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from windlass.redis_store.connection import (
+    Reply,
+    load_commands,
+    our_errors,
+    server_error,
+    socket_settings,
+)
+
+
+class AsyncLinks:
+    """Connections of one url for whatever loop asks."""
+
+    def __init__(self, url: str, *, options: Mapping[str, Any] | None = None) -> None:
+        self.url = url
+        self._settings: dict[str, Any] = {
+            **socket_settings(url),
+            "retry": Retry(NoBackoff(), 0),
+            **(options or {}),
+        }
+        self._free: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[Any]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    @asynccontextmanager
+    async def borrow(self) -> AsyncIterator[Any]:
+        """Lend a redis-py connection for one exchange."""
+        free = self._free.setdefault(asyncio.get_running_loop(), [])
+        connection = free.pop() if free else self.connection()
+        try:
+            yield connection
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        else:
+            free.append(connection)
+
+    def connection(self) -> Any:
+        """Return a connection of one's own; it connects on first use."""
+        pool = ConnectionPool.from_url(self.url, **self._settings)
+        return pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's gap
+
+    async def call(self, commands: Sequence[bytes]) -> list[Reply]:
+        """Send packed commands in one write and return one reply for each; as `Link.call`."""
+        with our_errors(self.url):
+            async with self.borrow() as connection:
+                replies = await _exchange(connection, commands)
+                missing = [i for i, r in enumerate(replies) if _is_missing_script(r)]
+                if missing:
+                    again = [commands[i] for i in missing]
+                    loads = {load: None for command in again for load in load_commands(command)}
+                    answers = await _exchange(connection, [*loads, *again])
+                    for index, answer in zip(missing, answers[len(loads) :], strict=True):
+                        replies[index] = answer
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise server_error(reply)
+        return replies
+
+    async def close(self) -> None:
+        """Close this loop's free connections."""
+        for connection in self._free.pop(asyncio.get_running_loop(), []):
+            await connection.disconnect()
+
+
+def _is_missing_script(reply: Reply) -> bool:
+    return isinstance(reply, redis.exceptions.NoScriptError)
+
+
+async def _exchange(connection: Any, commands: Sequence[bytes]) -> list[Reply]:
+    await connection.connect()
+    await connection.send_packed_command(b"".join(commands), check_health=False)
+    return [await _read(connection) for _ in commands]
+
+
+async def _read(connection: Any) -> Reply:
+    try:
+        return await connection.read_response(disable_decoding=True)
+    except redis.ResponseError as error:
+        return error

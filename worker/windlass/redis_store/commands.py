@@ -1,0 +1,307 @@
+"""From the engine's plain data to packed script calls, and from replies back. No I/O.
+
+Next in the walk: `windlass.redis_store.lua`, one file for each script called here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from windlass.brokers.base import (
+    Again,
+    Bury,
+    Crashed,
+    Delivery,
+    Done,
+    Fetched,
+    FetchRequest,
+    HandBack,
+    Park,
+    Settlement,
+    StoredResult,
+)
+from windlass.messages import Outgoing
+from windlass.redis_store.connection import Reply
+from windlass.redis_store.keys import Keys, QueueKeys
+from windlass.redis_store.resp import Argument, pack
+from windlass.redis_store.scripts import script
+
+T = TypeVar("T")
+#: Messages in one script call: keeps a call near a millisecond, so that others get their turn.
+CHUNK = 500
+#: A fetch stops after so many bytes of messages.
+MAX_FETCH_BYTES = 8 * 1024 * 1024
+
+
+class EnqueueCall(msgspec.Struct, frozen=True):
+    """One packed call and which messages of the input it carries."""
+
+    command: bytes
+    indexes: Sequence[int]
+
+
+class SettleCall(msgspec.Struct, frozen=True):
+    """One packed call and how to read from its reply which ids were stale."""
+
+    command: bytes
+    stale: Callable[[Reply], list[str]]
+
+
+def _due(message: Outgoing) -> str:
+    if message.delay_ms is not None:
+        return f"+{message.delay_ms}"
+    return "" if message.eta_ms is None else f"={message.eta_ms}"
+
+
+def _expires(message: Outgoing) -> str:
+    if message.ttl_ms is not None:
+        return f"+{message.ttl_ms}"
+    return "" if message.expires_at_ms is None else f"={message.expires_at_ms}"
+
+
+def _chunks(items: list[T]) -> Iterable[list[T]]:
+    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+
+
+def _result_args(result: StoredResult | None) -> tuple[int, int, bytes]:
+    return (0, 0, b"") if result is None else (1, result.ttl_ms, result.payload)
+
+
+def _ids(reply: Reply) -> list[str]:
+    return [item.decode() for item in reply]
+
+
+class Commands:
+    """Builds calls for one keyspace.
+
+    Args:
+        keys: The keyspace's key table.
+        max_deliveries: The cap where a queue record names none.
+    """
+
+    def __init__(self, keys: Keys, max_deliveries: int = 3) -> None:
+        self.keys = keys
+        self.max_deliveries = max_deliveries
+        #: Time given to scripts; empty for the server's clock. Tests set milliseconds.
+        self.now = ""
+        self._heads: dict[tuple[str, int], tuple[Argument, ...]] = {}
+
+    # -- enqueue ---------------------------------------------------------------------------------
+
+    def _enqueue_head(self, queue: str, priority: int) -> tuple[Argument, ...]:
+        """Return the part of an enqueue call that is the same for a queue and priority."""
+        head = self._heads.get((queue, priority))
+        if head is None:
+            keys, q = self.keys, self.keys.queue(queue)
+            touched = (
+                keys.messages, keys.queues, q.ready[priority], q.scheduled, q.stats, q.wake, q.idle,
+            )  # fmt: skip
+            head = (b"EVALSHA", script("enqueue").sha, len(touched), *touched)
+            self._heads[queue, priority] = head
+        return head
+
+    def enqueue_one(self, message: Outgoing) -> bytes:
+        """Pack the call for a single message: the hot path of `delay`."""
+        return pack((
+            *self._enqueue_head(message.queue, message.priority),
+            self.now, message.queue, message.priority, 1,
+            message.id, _due(message), _expires(message), message.tail,
+        ))  # fmt: skip
+
+    def enqueue(self, messages: Sequence[Outgoing]) -> list[EnqueueCall]:
+        """Pack calls for many messages: one for each queue, priority and chunk."""
+        groups: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+        for index, message in enumerate(messages):
+            groups[message.queue, message.priority].append(index)
+        calls = []
+        for (queue, priority), indexes in groups.items():
+            head = self._enqueue_head(queue, priority)
+            for chunk in _chunks(indexes):
+                parts: list[Argument] = [*head, self.now, queue, priority, len(chunk)]
+                for index in chunk:
+                    message = messages[index]
+                    parts += (message.id, _due(message), _expires(message), message.tail)
+                calls.append(EnqueueCall(pack(tuple(parts)), chunk))
+        return calls
+
+    # -- settle ----------------------------------------------------------------------------------
+
+    def settle(self, settlements: Iterable[Settlement]) -> list[SettleCall]:
+        """Pack calls for what is finished; plain ends and hand-backs travel in batches."""
+        done: defaultdict[str, list[Done]] = defaultdict(list)
+        back: defaultdict[str, list[HandBack]] = defaultdict(list)
+        calls: list[SettleCall] = []
+        for settlement in settlements:
+            if isinstance(settlement, Done):
+                if settlement.followups:
+                    calls.append(self._done_with_followups(settlement))
+                else:
+                    done[settlement.queue].append(settlement)
+            elif isinstance(settlement, HandBack):
+                back[settlement.queue].append(settlement)
+            else:
+                calls.append(self._single(settlement))
+        for queue, ended in done.items():
+            calls += [self._done(queue, part) for part in _chunks(ended)]
+        for queue, returned in back.items():
+            calls += [self._hand_back(queue, part) for part in _chunks(returned)]
+        return calls
+
+    def _single(self, settlement: Again | Crashed | Bury | Park) -> SettleCall:
+        match settlement:
+            case Again():
+                return self._again(settlement)
+            case Crashed():
+                return self._crashed(settlement)
+            case Bury():
+                return self.bury(settlement)
+            case Park():
+                return self._park(settlement)
+
+    def _done(self, queue: str, ended: Sequence[Done]) -> SettleCall:
+        keys, q = self.keys, self.keys.queue(queue)
+        touched = [
+            keys.messages, keys.attempts, q.leased, q.leases, q.grants, q.left, q.stats,
+            keys.waiting,
+        ]  # fmt: skip
+        messages: list[Argument] = []
+        outcomes: list[Argument] = []
+        service_ms = 0.0
+        for item in ended:
+            result = item.result
+            service_ms += item.duration_ms
+            if result is None:
+                messages += (item.id, item.token, 0)
+            else:
+                messages += (item.id, item.token, 1)
+                outcomes += (result.ttl_ms, result.payload)
+                touched.append(keys.result(item.id))
+        args = [keys.done_prefix, int(service_ms * 1000), len(ended), *messages, *outcomes]
+        return SettleCall(script("commit").command(touched, args), _ids)
+
+    def _done_with_followups(self, item: Done) -> SettleCall:
+        keys, q = self.keys, self.keys.queue(item.queue)
+        touched = [
+            keys.messages, keys.attempts, q.leased, q.leases, q.grants, q.left, q.stats,
+            keys.waiting, keys.result(item.id), keys.queues,
+        ]  # fmt: skip
+        args: list[Argument] = [
+            self.now, keys.done_prefix, int(item.duration_ms * 1000), item.id, item.token,
+            *_result_args(item.result),
+        ]  # fmt: skip
+        for message in item.followups:
+            to = keys.queue(message.queue)
+            touched += (to.ready[message.priority], to.scheduled, to.stats, to.wake, to.idle)
+            args += (
+                message.queue, message.priority, message.id, _due(message), _expires(message),
+                message.tail,
+            )  # fmt: skip
+        return SettleCall(script("commit_with_followups").command(touched, args), _ids)
+
+    def _again(self, item: Again) -> SettleCall:
+        keys, q, message = self.keys, self.keys.queue(item.queue), item.message
+        to = keys.queue(message.queue)
+        touched = (
+            keys.messages, q.leased, q.leases, q.grants, q.left, keys.result(item.id),
+            to.ready[message.priority], to.scheduled, to.wake, to.idle, keys.queues, keys.attempts,
+        )  # fmt: skip
+        args = (
+            self.now, item.id, item.token, message.queue, message.priority, _due(message),
+            _expires(message), message.tail, *_result_args(item.result),
+        )  # fmt: skip
+        return SettleCall(script("commit_retry").command(touched, args), _ids)
+
+    def _hand_back(self, queue: str, items: Sequence[HandBack]) -> SettleCall:
+        keys, q = self.keys, self.keys.queue(queue)
+        touched = (
+            keys.messages, keys.attempts, q.leased, q.leases, q.grants, q.left, q.wake, q.idle,
+            *q.by_urgency,
+        )  # fmt: skip
+        args: list[Argument] = [len(items)]
+        for item in items:
+            args += (item.id, item.token, int(item.counted))
+        return SettleCall(script("release").command(touched, args), _ids)
+
+    def _crashed(self, item: Crashed) -> SettleCall:
+        keys, q = self.keys, self.keys.queue(item.queue)
+        touched = (
+            keys.messages, keys.attempts, q.leased, q.leases, q.grants, q.left, q.wake, q.idle,
+            q.record, q.dead, q.obits, keys.waiting, keys.result(item.id), *q.by_urgency,
+        )  # fmt: skip
+        args = (
+            self.now, item.id, item.token, self.max_deliveries, item.reason, item.worker,
+            *_result_args(item.result), keys.done_prefix,
+        )  # fmt: skip
+        return SettleCall(
+            script("crash").command(touched, args),
+            lambda reply: [item.id] if reply == b"STALE" else [],
+        )
+
+    def bury(self, item: Bury, *, crashed: bool = False) -> SettleCall:
+        """Pack the call that makes a dead letter; `crashed` counts the delivery first."""
+        keys, q = self.keys, self.keys.queue(item.queue)
+        touched = (
+            keys.attempts, q.leased, q.leases, q.grants, q.left, q.dead, q.obits, keys.waiting,
+            keys.result(item.id),
+        )  # fmt: skip
+        args = (
+            self.now, item.id, item.token, item.reason, item.detail, item.worker,
+            *_result_args(item.result), keys.done_prefix, int(crashed),
+        )  # fmt: skip
+        return SettleCall(script("bury").command(touched, args), _ids)
+
+    def _park(self, item: Park) -> SettleCall:
+        q = self.keys.queue(item.queue)
+        touched = (q.leased, q.leases, q.grants, q.left, q.parked, q.stats)
+        return SettleCall(script("park").command(touched, (item.id, item.token, item.task)), _ids)
+
+    # -- fetch -----------------------------------------------------------------------------------
+
+    def _fetch_keys(self, q: QueueKeys) -> tuple[bytes, ...]:
+        return (
+            *q.by_urgency, q.leased, q.leases, q.grants, q.left, q.scheduled, q.record, q.stats,
+            q.wake, q.idle, q.parked, q.condemned,
+        )  # fmt: skip
+
+    def fetch(self, request: FetchRequest) -> bytes:
+        """Pack a fetch."""
+        keys = self.keys
+        touched = [keys.messages, keys.attempts, keys.revoked, keys.tokens, keys.cordon]
+        for name in request.queues:
+            touched += self._fetch_keys(keys.queue(name))
+        args = (
+            self.now, request.worker_id, request.want, request.lease_ms, request.wait_ms,
+            int(request.strict), MAX_FETCH_BYTES,
+        )  # fmt: skip
+        return script("fetch").command(touched, args)
+
+    @staticmethod
+    def fetched(request: FetchRequest, reply: Reply) -> Fetched:
+        """Read a fetch's reply."""
+        now, next_due, cordoned, paused, expired, parked, grants = reply
+        queues = request.queues
+        deliveries: list[Delivery] = []
+        for q, token, ids, raws, marks in grants:
+            queue, first = queues[q], len(deliveries)
+            deliveries += [
+                Delivery(id=id_.decode(), queue=queue, token=token, raw=raw)
+                for id_, raw in zip(ids, raws, strict=True)
+            ]
+            for index, tried, handbacks, revoked in marks:
+                delivery = deliveries[first + index]
+                delivery.deliveries, delivery.handbacks = tried, handbacks
+                delivery.revoked = bool(revoked)
+        return Fetched(
+            now_ms=now,
+            deliveries=deliveries,
+            next_due_ms=math.ceil(float(next_due)),
+            cordoned=bool(cordoned),
+            expired_leases=tuple(queues[q] for q in expired),
+            parked={queues[q]: gen for q, gen in zip(parked[::2], parked[1::2], strict=True)},
+            paused=tuple(queues[q] for q in paused),
+        )

@@ -1,0 +1,211 @@
+"""Connections to Redis: packed commands out, replies in, third-party errors turned into ours.
+
+redis-py opens, authenticates and secures the sockets; commands are packed once and sent as bytes,
+because its per-call path costs more than the script it calls. Scripts a server does not know are
+loaded on the first refusal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool
+from redis.retry import Retry
+
+from windlass.errors import (
+    BrokerError,
+    BrokerFullError,
+    BrokerReadOnlyError,
+    ConfigurationError,
+    OperationalError,
+)
+from windlass.redis_store.scripts import by_sha
+
+Reply = Any  # what a script returns: nested lists of bytes and ints, shaped by its header
+
+
+def safe_url(url: str) -> str:
+    """Return the url without its password, for messages and logs."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user = parts.username or ""
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))
+
+
+@contextmanager
+def our_errors(url: str) -> Iterator[None]:
+    """Turn redis-py's errors into ours, naming the server but never the password."""
+    try:
+        yield
+    except redis.AuthenticationError as error:
+        raise OperationalError(
+            f"The broker at {safe_url(url)} refused the credentials: {error}. Check user and "
+            "password in broker_url."
+        ) from error
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        raise OperationalError(
+            f"The broker at {safe_url(url)} cannot be reached: {error}. Check that it runs and "
+            "that broker_url names its host, port and TLS setting."
+        ) from error
+    except redis.RedisError as error:
+        raise server_error(error) from error
+
+
+def server_error(error: Exception) -> BrokerError:
+    """Turn an error that the server answered with into ours."""
+    text = str(error)
+    if "OOM command not allowed" in text:
+        return BrokerFullError()
+    if "READONLY" in text:
+        return BrokerReadOnlyError()
+    if "NOPERM" in text or "NOAUTH" in text or "WRONGPASS" in text:
+        return OperationalError(f"The broker refused a command: {text}. Check the user's ACL.")
+    if "LOADING" in text or "MASTERDOWN" in text or "CLUSTERDOWN" in text:
+        return OperationalError(f"The broker is not ready: {text}.")
+    return BrokerError(f"The broker answered with an error: {text}.")
+
+
+class Link:
+    """One connection. Not thread-safe; a forked child opens its own."""
+
+    def __init__(self, pool: ConnectionPool, url: str) -> None:
+        self._pool = pool
+        self._url = url
+        self._connection: Any = None
+        self._pid = 0
+
+    def open(self) -> Any:
+        """Return the redis-py connection, connected in this process."""
+        if self._connection is None or self._pid != os.getpid():
+            # A connection inherited over a fork belongs to the parent: it is dropped, not closed.
+            self._connection, self._pid = self._pool.make_connection(), os.getpid()
+        if not self._connection.is_connected:
+            with our_errors(self._url):
+                self._connection.connect()
+        return self._connection
+
+    def close(self) -> None:
+        """Close the socket, if this process opened it."""
+        if self._connection is not None and self._pid == os.getpid():
+            self._connection.disconnect()
+        self._connection = None
+
+    def call(self, commands: Sequence[bytes]) -> list[Reply]:
+        """Send packed commands in one write and return one reply for each.
+
+        Raises:
+            OperationalError: Connection lost. What the server did is unknown.
+            BrokerError: The server refused one of them; the others may have been done.
+        """
+        replies = self.try_call(commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise server_error(reply)
+        return replies
+
+    def try_call(self, commands: Sequence[bytes]) -> list[Reply]:
+        """As `call`, with the server's refusals as exceptions in the list."""
+        connection = self.open()
+        replies = self._exchange(connection, commands)
+        missing = [
+            index
+            for index, reply in enumerate(replies)
+            if isinstance(reply, redis.exceptions.NoScriptError)
+        ]
+        if missing:
+            again = [commands[index] for index in missing]
+            loads = {load: None for command in again for load in load_commands(command)}
+            answers = self._exchange(connection, [*loads, *again])
+            for index, answer in zip(missing, answers[len(loads) :], strict=True):
+                replies[index] = answer
+        return replies
+
+    def _exchange(self, connection: Any, commands: Sequence[bytes]) -> list[Reply]:
+        with our_errors(self._url):
+            connection.send_packed_command(
+                (commands[0] if len(commands) == 1 else b"".join(commands),), False
+            )
+            return [_read(connection) for _ in commands]
+
+
+def _read(connection: Any) -> Reply:
+    try:
+        return connection.read_response(disable_decoding=True)
+    except redis.ResponseError as error:
+        return error
+
+
+def load_commands(command: bytes) -> list[bytes]:
+    """Return the SCRIPT LOAD that a packed EVALSHA (`*n $7 EVALSHA $40 <sha> ...`) needs."""
+    sha = command.split(b"\r\n", 5)[4]
+    return [by_sha()[sha].load_command]
+
+
+def socket_settings(url: str) -> dict[str, Any]:
+    """Return redis-py's connection arguments that sync and async connections share. Seconds."""
+    settings: dict[str, Any] = {
+        "socket_connect_timeout": 5.0,
+        "socket_timeout": 30.0,
+        "protocol": 2,
+        "health_check_interval": 0,
+    }
+    if not url.startswith("unix:"):
+        settings["socket_keepalive"] = True
+    return settings
+
+
+class Links:
+    """Connections of one url: a small free list shared by threads, and pool-wide settings."""
+
+    def __init__(self, url: str, *, options: Mapping[str, Any] | None = None) -> None:
+        self.url = url
+        settings = {**socket_settings(url), "retry": Retry(NoBackoff(), 0), **(options or {})}
+        try:
+            self.pool = ConnectionPool.from_url(url, **settings)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"broker_url {safe_url(url)!r} is not usable: {error}. Expected "
+                "redis://[user:password@]host[:port]/db, rediss://… for TLS, or unix://path."
+            ) from error
+        self._free: list[Link] = []  # pop and append are atomic
+
+    def link(self) -> Link:
+        """Return a connection of one's own, e.g. for a blocking call."""
+        return Link(self.pool, self.url)
+
+    @contextmanager
+    def borrow(self) -> Iterator[Link]:
+        """Lend a connection for one exchange."""
+        try:
+            link = self._free.pop()
+        except IndexError:
+            link = self.link()
+        try:
+            yield link
+        except BrokerFullError:
+            self._free.append(link)  # an answer, read to its end: the connection is fine
+            raise
+        except BaseException:
+            # An interrupt in the middle of a reply leaves bytes behind that belong to nobody.
+            link.close()
+            raise
+        else:
+            self._free.append(link)
+
+    def call(self, commands: Sequence[bytes]) -> list[Reply]:
+        """Borrow a connection and `Link.call`."""
+        with self.borrow() as link:
+            return link.call(commands)
+
+    def close(self) -> None:
+        """Close the free connections."""
+        while self._free:
+            self._free.pop().close()

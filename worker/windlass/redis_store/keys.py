@@ -1,0 +1,117 @@
+"""Every key name, in one table. All keys of a keyspace share one hash tag, so one slot.
+
+windlass:{ks}:messages     hash   id -> prefix + tail (windlass.messages)
+windlass:{ks}:attempts     hash   id -> "deliveries:handbacks", only where one is not 0
+windlass:{ks}:revoked      zset   id by the time the tombstone expires, ms
+windlass:{ks}:signals      hash   revoked id -> signal that ends its run
+windlass:{ks}:waiting      zset   id somebody waits for, by the time they give up, ms
+windlass:{ks}:tokens       string last fencing token
+windlass:{ks}:queues       set    queue names
+windlass:{ks}:workers      hash   worker id -> heartbeat, JSON
+windlass:{ks}:workers:seen zset   worker id by the time its heartbeat expires, ms
+windlass:{ks}:cordon       hash   worker id -> cordoned until, ms
+windlass:{ks}:r:<id>       string encoded outcome, with TTL
+windlass:{ks}:q:<queue>:<part>    see QUEUE_PARTS
+channels: windlass:{ks}:done:<id> (outcomes), windlass:{ks}:control (hints to workers)
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from windlass.errors import ConfigurationError
+from windlass.messages import check_queue_name
+
+#: Part -> Redis type and meaning; ready lists are r9 (first) to r0 (last).
+QUEUE_PARTS = {
+    "r9..r0": "list   ids ready to be leased, by priority",
+    "condemned": "set    ids in r9..r0 that were revoked: dropped when popped",
+    "leased": "hash   id -> token of the grant that owns it",
+    "leases": "zset   token by deadline, ms",
+    "grants": "hash   token -> msgpack list of the ids granted",
+    "left": "hash   token -> how many of its ids are not settled yet",
+    "scheduled": "zset   priority digit + id by due time, ms",
+    "record": "hash   the queue record: paused, max_deliveries, dead_retention_s, generation",
+    "stats": "hash   enqueued, completed, service_us, parks",
+    "wake": "list   tokens that wake a blocked worker",
+    "idle": "string exists while a worker waits",
+    "parked": "hash   id -> task name nobody here knows",
+    "dead": "zset   id by the time of death, ms",
+    "obits": "hash   id -> why it died, JSON",
+}
+_PARTS = tuple(part for part in QUEUE_PARTS if part != "r9..r0")
+PRIORITIES = range(10)
+
+
+class QueueKeys:
+    """The keys of one queue, encoded."""
+
+    __slots__ = (
+        "condemned", "dead", "grants", "idle", "leased", "leases", "left", "name", "obits", "parked",
+        "ready", "record", "scheduled", "stats", "wake",
+    )  # fmt: skip
+    condemned: bytes
+    dead: bytes
+    grants: bytes
+    idle: bytes
+    leased: bytes
+    leases: bytes
+    left: bytes
+    obits: bytes
+    parked: bytes
+    record: bytes
+    scheduled: bytes
+    stats: bytes
+    wake: bytes
+
+    def __init__(self, base: str, name: str) -> None:
+        check_queue_name(name)
+        prefix = f"{base}q:{name}:"
+        self.name = name
+        for part in _PARTS:
+            setattr(self, part, (prefix + part).encode())
+        #: Indexed by priority, 0 to 9.
+        self.ready = tuple(f"{prefix}r{priority}".encode() for priority in PRIORITIES)
+
+    @property
+    def by_urgency(self) -> tuple[bytes, ...]:
+        """The ready lists, priority 9 first."""
+        return self.ready[::-1]
+
+
+class Keys:
+    """The keys of one keyspace, encoded."""
+
+    def __init__(self, keyspace: str) -> None:
+        if not keyspace or "{" in keyspace or "}" in keyspace or len(keyspace) > 120:
+            raise ConfigurationError(
+                f"Keyspace {keyspace!r} is not usable. Expected 1 to 120 characters without "
+                "braces. Set keyspace (WINDLASS_KEYSPACE)."
+            )
+        self.keyspace = keyspace
+        self.base = base = f"windlass:{{{keyspace}}}:"
+        self.messages = f"{base}messages".encode()
+        self.attempts = f"{base}attempts".encode()
+        self.revoked = f"{base}revoked".encode()
+        self.signals = f"{base}signals".encode()
+        self.waiting = f"{base}waiting".encode()
+        self.tokens = f"{base}tokens".encode()
+        self.queues = f"{base}queues".encode()
+        self.workers = f"{base}workers".encode()
+        self.workers_seen = f"{base}workers:seen".encode()
+        self.cordon = f"{base}cordon".encode()
+        self.control = f"{base}control".encode()
+        self.done_prefix = f"{base}done:".encode()
+        self.result_prefix = f"{base}r:".encode()
+        self.queue = lru_cache(maxsize=4096)(self._queue)
+
+    def _queue(self, name: str) -> QueueKeys:
+        return QueueKeys(self.base, name)
+
+    def result(self, message_id: str) -> bytes:
+        """Key of an outcome."""
+        return self.result_prefix + message_id.encode()
+
+    def done(self, message_id: str) -> bytes:
+        """Channel on which an outcome is published while somebody waits for it."""
+        return self.done_prefix + message_id.encode()

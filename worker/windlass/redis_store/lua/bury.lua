@@ -1,0 +1,44 @@
+-- Move a leased message to the dead letters, untouched, with its reason and outcome.
+-- KEYS[1] attempts HASH   counters
+-- KEYS[2] leased   HASH   id -> token
+-- KEYS[3] leases   ZSET   token by deadline
+-- KEYS[4] grants   HASH   token -> ids
+-- KEYS[5] left     HASH   token -> unsettled
+-- KEYS[6] dead     ZSET   dead letters
+-- KEYS[7] obits    HASH   why they died
+-- KEYS[8] waiting  ZSET   ids somebody waits for
+-- KEYS[9] result   STRING its outcome
+-- ARGV[1] now_ms   ms, '' for the server's clock
+-- ARGV[2] id       the message
+-- ARGV[3] token    its grant
+-- ARGV[4] reason   a Reason
+-- ARGV[5] detail   in words
+-- ARGV[6] worker   who buried it
+-- ARGV[7] has outcome 0|1
+-- ARGV[8] ttl      ms
+-- ARGV[9] payload  encoded outcome
+-- ARGV[10] channel prefix of the outcome channels
+-- ARGV[11] crashed 1: count this delivery as a crash first (the lease ran out)
+-- Returns: the id in a list when its token was stale (nothing was done), else an empty list.
+-- Invariants: leased -> dead.
+-- Complexity: O(log dead).
+-- @include clock
+-- @include settle
+-- @include attempts
+-- @include outcome
+-- @include bury
+local attempts, leased, leases, grants, left = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local dead, obits, waiting, result = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local now, id, token, reason, detail = clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local worker, has_outcome, ttl, payload = ARGV[6], ARGV[7] == '1', ARGV[8], ARGV[9]
+local channel, crashed = ARGV[10], ARGV[11] == '1'
+if not owns(leased, id, token) then return {id} end
+if crashed then count(attempts, id, 1, 0) end
+redis.call('HDEL', leased, id)
+settle(leases, grants, left, token, 1)
+bury(dead, obits, attempts, id, now, reason, detail, worker)
+if has_outcome then
+  store(result, payload, ttl)
+  announce(waiting, channel, id, payload)
+end
+return {}

@@ -1,0 +1,57 @@
+-- A run died: count a delivery and hand the message back, or bury it at the cap.
+-- KEYS[1] messages HASH   id -> bytes
+-- KEYS[2] attempts HASH   counters
+-- KEYS[3] leased   HASH   id -> token
+-- KEYS[4] leases   ZSET   token by deadline
+-- KEYS[5] grants   HASH   token -> ids
+-- KEYS[6] left     HASH   token -> unsettled
+-- KEYS[7] wake     LIST   wake tokens
+-- KEYS[8] idle     STRING exists while a worker waits
+-- KEYS[9] record   HASH   queue record
+-- KEYS[10] dead    ZSET   dead letters
+-- KEYS[11] obits   HASH   why they died
+-- KEYS[12] waiting ZSET   ids somebody waits for
+-- KEYS[13] result  STRING its outcome
+-- KEYS[14..23] r9 .. r0 LIST ids
+-- ARGV[1] now_ms   ms, '' for the server's clock
+-- ARGV[2] id       the message
+-- ARGV[3] token    its grant
+-- ARGV[4] cap      deliveries, where the record names none
+-- ARGV[5] reason   what happened to the process
+-- ARGV[6] worker   who saw it
+-- ARGV[7] has outcome 0|1
+-- ARGV[8] ttl      ms
+-- ARGV[9] payload  encoded outcome for a dead letter
+-- ARGV[10] channel prefix of the outcome channels
+-- Returns: 'STALE' (nothing was done), 'READY' or 'DEAD'.
+-- Invariants: leased -> ready at the front with deliveries + 1; at the cap leased -> dead.
+-- Complexity: O(1).
+-- @include clock
+-- @include settle
+-- @include attempts
+-- @include outcome
+-- @include put
+-- @include bury
+local messages, attempts, leased, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local grants, left, wake_list, idle, record = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local dead, obits, waiting, result, FIRST_READY = KEYS[10], KEYS[11], KEYS[12], KEYS[13], 14
+local now, id, token, cap = clock(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
+local reason, worker, has_outcome = ARGV[5], ARGV[6], ARGV[7] == '1'
+local ttl, payload, channel = ARGV[8], ARGV[9], ARGV[10]
+if not owns(leased, id, token) then return 'STALE' end
+cap = tonumber(redis.call('HGET', record, 'max_deliveries') or cap)
+local deliveries = count(attempts, id, 1, 0)
+redis.call('HDEL', leased, id)
+settle(leases, grants, left, token, 1)
+local at = ready_list(FIRST_READY, messages, id)
+if at and deliveries < cap then
+  redis.call('LPUSH', KEYS[at], id)
+  wake(idle, wake_list, 1)
+  return 'READY'
+end
+bury(dead, obits, attempts, id, now, 'max_deliveries', reason, worker)
+if has_outcome then
+  store(result, payload, ttl)
+  announce(waiting, channel, id, payload)
+end
+return 'DEAD'

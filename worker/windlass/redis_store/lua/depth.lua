@@ -1,0 +1,49 @@
+-- How much is where in one queue, as of now, with or without a worker alive.
+-- KEYS[1] messages  HASH id -> bytes
+-- KEYS[2] leased    HASH id -> token
+-- KEYS[3] leases    ZSET token by deadline
+-- KEYS[4] left      HASH token -> unsettled
+-- KEYS[5] scheduled ZSET priority digit + id by due time
+-- KEYS[6] record    HASH queue record
+-- KEYS[7] stats     HASH counters
+-- KEYS[8] parked    HASH id -> task name
+-- KEYS[9] dead      ZSET dead letters
+-- KEYS[10] condemned SET revoked ids in the ready lists
+-- KEYS[11..20] r9 .. r0 LIST ids
+-- ARGV[1] now_ms    ms, '' for the server's clock
+-- Returns: {open, parked, scheduled, next_due, leased, dead, oldest_ms, enqueued, completed,
+--           service_us, paused 0|1, now}.
+-- Invariants: reads only; due scheduled messages and expired leases count as open.
+-- Complexity: O(log scheduled + expired grants).
+-- @include clock
+local messages, leased, leases, left, scheduled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local record, stats, parked, dead, condemned = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local now, FIRST_READY = clock(ARGV[1]), 11
+local ready, since = -redis.call('SCARD', condemned), now
+
+for level = 0, 9 do
+  local list = KEYS[FIRST_READY + level]
+  local length = redis.call('LLEN', list)
+  if length > 0 then
+    ready = ready + length
+    local raw = redis.call('HGET', messages, redis.call('LINDEX', list, 0))
+    if raw and #raw >= 14 then
+      since = math.min(since, math.max(struct.unpack('>I6', raw, 3), (struct.unpack('>I6', raw, 9))))
+    end
+  end
+end
+local due = redis.call('ZCOUNT', scheduled, '-inf', now)
+local expired = 0
+for _, token in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1000)) do
+  expired = expired + tonumber(redis.call('HGET', left, token) or '0')
+end
+local head = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2]
+if due > 0 then since = math.min(since, tonumber(head)) end
+local next_due = redis.call('ZRANGE', scheduled, due, due, 'WITHSCORES')[2]
+local counters = redis.call('HMGET', stats, 'enqueued', 'completed', 'service_us')
+return {
+  ready + due + expired, redis.call('HLEN', parked), redis.call('ZCARD', scheduled) - due,
+  tonumber(next_due or '0'), redis.call('HLEN', leased) - expired, redis.call('ZCARD', dead),
+  now - since, tonumber(counters[1] or '0'), tonumber(counters[2] or '0'),
+  tonumber(counters[3] or '0'), redis.call('HGET', record, 'paused') == '1' and 1 or 0, now,
+}

@@ -1,0 +1,150 @@
+-- Lease up to `want` messages for a worker, from its queues in the order given.
+-- KEYS[1] messages  HASH   id -> bytes
+-- KEYS[2] attempts  HASH   id -> "deliveries:handbacks"
+-- KEYS[3] revoked   ZSET   tombstones
+-- KEYS[4] tokens    STRING last fencing token
+-- KEYS[5] cordon    HASH   worker -> until, ms
+-- KEYS[6..] for each queue, 21 keys: r9 .. r0 LIST, leased HASH, leases ZSET, grants HASH, left HASH,
+--           scheduled ZSET, record HASH, stats HASH, wake LIST, idle STRING, parked HASH, condemned SET
+-- ARGV[1] now_ms    ms, '' for the server's clock
+-- ARGV[2] worker    id
+-- ARGV[3] want      messages
+-- ARGV[4] lease_ms  ms
+-- ARGV[5] wait_ms   ms; register as waiting so long when nothing is there (0: do not)
+-- ARGV[6] strict    1: queues strictly in order; 0: an even share of `want` first
+-- ARGV[7] max_bytes stop after so many bytes (at least one message is taken)
+-- Returns: {now, next_due (0: nothing), cordoned 0|1, paused {q..}, expired {q..},
+--           parked {q, generation, ..}, grants {{q, token, ids, raws, marks}, ..}}; q counts from 0;
+--           marks holds {index from 0, deliveries, handbacks, revoked 0|1} for the unusual only.
+-- Invariants: scheduled and due -> ready; ready -> leased under one new token for each queue.
+-- Complexity: O(want), O(log scheduled) for each due one.
+-- @include clock
+local messages, attempts, revoked, tokens, cordon = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local now, worker, want = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local lease_ms, wait_ms, strict = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
+local max_bytes = tonumber(ARGV[7])
+local FIRST, PER = 6, 21
+local nq, bytes = (#KEYS - FIRST + 1) / PER, 0
+local next_due, paused, expired, parked, grants = 0, {}, {}, {}, {}
+
+local function key(q, offset) return KEYS[FIRST + q * PER + offset] end
+
+local function soonest(at)
+  if at and (next_due == 0 or tonumber(at) < next_due) then next_due = tonumber(at) end
+end
+
+-- Due messages become ready behind what is ready already, in the order of their due times.
+local function promote(q, limit)
+  local due = redis.call('ZRANGEBYSCORE', key(q, 14), '-inf', now, 'LIMIT', 0, limit)
+  for _, member in ipairs(due) do
+    redis.call('RPUSH', key(q, 57 - string.byte(member)), string.sub(member, 2))
+  end
+  if #due > 0 then redis.call('ZREM', key(q, 14), unpack(due)) end
+end
+
+-- Drops what was revoked while it was ready; its outcome was stored then.
+local function drop_condemned(q, popped)
+  if redis.call('SCARD', key(q, 20)) == 0 then return popped end
+  local kept, flags = {}, redis.call('SMISMEMBER', key(q, 20), unpack(popped))
+  for i, id in ipairs(popped) do
+    if flags[i] == 0 then
+      kept[#kept + 1] = id
+    else
+      redis.call('SREM', key(q, 20), id)
+      redis.call('HDEL', messages, id)
+      redis.call('HDEL', attempts, id)
+    end
+  end
+  return kept
+end
+
+-- Pops until `n` messages are found or the lists are empty.
+local function take(q, n, ids, raws)
+  local level, got = 0, 0
+  while level < 10 and got < n and (bytes < max_bytes or bytes == 0) do
+    -- The first few show how large the bodies are, so that huge ones are not read in bulk.
+    local room = got == 0 and 8 or math.max(1, math.floor((max_bytes - bytes) * #raws / (bytes + 1)))
+    local popped = redis.call('LPOP', key(q, level), math.min(n - got, room, 1000))
+    if not popped or #popped == 0 then
+      level = level + 1
+    else
+      popped = drop_condemned(q, popped)
+      local found = #popped > 0 and redis.call('HMGET', messages, unpack(popped)) or {}
+      for i, raw in ipairs(found) do
+        if raw then
+          ids[#ids + 1], raws[#raws + 1], got, bytes = popped[i], raw, got + 1, bytes + #raw
+        end
+      end
+    end
+  end
+  return got
+end
+
+local function marks_of(ids)
+  local marks, counted, stones = {}, nil, nil
+  if redis.call('HLEN', attempts) > 0 then counted = redis.call('HMGET', attempts, unpack(ids)) end
+  if redis.call('ZCARD', revoked) > 0 then stones = redis.call('ZMSCORE', revoked, unpack(ids)) end
+  if not counted and not stones then return marks end
+  for i = 1, #ids do
+    local stone = stones and stones[i] and tonumber(stones[i]) > now
+    if stone or (counted and counted[i]) then
+      local d, h = string.match(counted and counted[i] or '0:0', '^(%d+):(%d+)$')
+      marks[#marks + 1] = {i - 1, tonumber(d), tonumber(h), stone and 1 or 0}
+    end
+  end
+  return marks
+end
+
+local function grant(q, ids, raws)
+  local token, pairs_, n = redis.call('INCR', tokens), {}, #ids
+  for i = 1, n do pairs_[2 * i - 1], pairs_[2 * i] = ids[i], token end
+  for i = 1, 2 * n, 2000 do
+    redis.call('HSET', key(q, 10), unpack(pairs_, i, math.min(i + 1999, 2 * n)))
+  end
+  redis.call('ZADD', key(q, 11), now + lease_ms, token)
+  redis.call('HSET', key(q, 12), token, cmsgpack.pack(ids))
+  redis.call('HSET', key(q, 13), token, n)
+  grants[#grants + 1] = {q, token, ids, raws, marks_of(ids)}
+end
+
+local until_ms = redis.call('HGET', cordon, worker)
+if until_ms and tonumber(until_ms) > now then return {now, 0, 1, {}, {}, {}, {}} end
+
+local taken, total, live = {}, 0, {}
+for q = 0, nq - 1 do
+  if redis.call('HGET', key(q, 15), 'paused') == '1' then
+    paused[#paused + 1] = q
+  else
+    live[#live + 1] = q
+    taken[q] = {{}, {}}
+    promote(q, math.max(want, 100))
+  end
+end
+local share = strict and want or math.ceil(want / math.max(1, #live))
+for pass = 1, 2 do
+  for _, q in ipairs(live) do
+    local room = math.min(pass == 1 and share or want, want - total)
+    if room > 0 then total = total + take(q, room, taken[q][1], taken[q][2]) end
+  end
+end
+for _, q in ipairs(live) do
+  if #taken[q][1] > 0 then grant(q, taken[q][1], taken[q][2]) end
+end
+for q = 0, nq - 1 do
+  local first = redis.call('ZRANGE', key(q, 11), 0, 0, 'WITHSCORES')
+  if first[2] and tonumber(first[2]) <= now then expired[#expired + 1] = q end
+  if redis.call('HLEN', key(q, 19)) > 0 then
+    parked[#parked + 1] = q
+    parked[#parked + 1] = tonumber(redis.call('HGET', key(q, 16), 'parks') or '0')
+  end
+  if total < want then
+    soonest(first[2])
+    if taken[q] then soonest(redis.call('ZRANGE', key(q, 14), 0, 0, 'WITHSCORES')[2]) end
+  end
+  -- With nothing left to take, wake tokens mean nothing; whatever comes next pushes a new one.
+  if total == 0 and wait_ms > 0 then
+    redis.call('DEL', key(q, 17))
+    redis.call('SET', key(q, 18), '1', 'PX', wait_ms)
+  end
+end
+return {now, next_due, 0, paused, expired, parked, grants}

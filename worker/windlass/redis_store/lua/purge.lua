@@ -1,0 +1,39 @@
+-- Delete what waits in one queue (ready, scheduled, parked), a bounded part at a time.
+-- KEYS[1] messages  HASH id -> bytes
+-- KEYS[2] attempts  HASH counters
+-- KEYS[3] scheduled ZSET priority digit + id
+-- KEYS[4] parked    HASH id -> task name
+-- KEYS[5] condemned SET  revoked ids in the ready lists
+-- KEYS[6..15] r9 .. r0 LIST ids
+-- ARGV[1] limit     messages from each place
+-- Returns: {how many of them counted as waiting, 1 if more may be left else 0}.
+-- Invariants: ready | scheduled | parked -> gone.
+-- Complexity: O(12 * limit).
+local messages, attempts, scheduled, parked, condemned = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local limit, FIRST_READY, deleted, more = tonumber(ARGV[1]), 6, 0, 0
+
+local function forget(ids)
+  if #ids == 0 then return end
+  redis.call('HDEL', messages, unpack(ids))
+  redis.call('HDEL', attempts, unpack(ids))
+  deleted = deleted + #ids - redis.call('SREM', condemned, unpack(ids))
+  if #ids >= limit then more = 1 end
+end
+
+for level = 0, 9 do
+  forget(redis.call('LPOP', KEYS[FIRST_READY + level], limit) or {})
+end
+local due, ids = redis.call('ZRANGE', scheduled, 0, limit - 1), {}
+for i, member in ipairs(due) do ids[i] = string.sub(member, 2) end
+if #due > 0 then redis.call('ZREM', scheduled, unpack(due)) end
+forget(ids)
+ids = {}
+for i, field in ipairs(redis.call('HSCAN', parked, '0', 'COUNT', limit)[2]) do
+  if i % 2 == 1 then ids[#ids + 1] = field end
+end
+if #ids > 0 then
+  redis.call('HDEL', parked, unpack(ids))
+  more = 1
+end
+forget(ids)
+return {deleted, more}

@@ -1,0 +1,56 @@
+-- Revoke one message by id: gone at once if it waits, marked if a worker has it or it is not there yet.
+-- KEYS[1] messages  HASH   id -> bytes
+-- KEYS[2] attempts  HASH   counters
+-- KEYS[3] revoked   ZSET   tombstones by the time they expire
+-- KEYS[4] leased    HASH   id -> token
+-- KEYS[5] scheduled ZSET   priority digit + id
+-- KEYS[6] parked    HASH   id -> task name
+-- KEYS[7] dead      ZSET   dead letters
+-- KEYS[8] condemned SET    revoked ids in the ready lists
+-- KEYS[9] waiting   ZSET   ids somebody waits for
+-- KEYS[10] result   STRING its outcome
+-- ARGV[1] now_ms    ms, '' for the server's clock
+-- ARGV[2] id        the message
+-- ARGV[3] queue     that KEYS 4-8 belong to, '' where the message was not found
+-- ARGV[4] keep_ms   ms, life of a tombstone
+-- ARGV[5] has outcome 0|1
+-- ARGV[6] ttl       ms
+-- ARGV[7] payload   encoded REVOKED outcome
+-- ARGV[8] channel   prefix of the outcome channels
+-- Returns: where it was: 'QUEUED', 'SCHEDULED', 'PARKED' (gone now), 'LEASED', 'UNKNOWN' (marked),
+--          'DEAD' or 'DONE' (left alone); 'MOVED' when it is not in that queue: look again.
+-- Invariants: scheduled | parked -> gone; ready -> condemned, as good as gone, its outcome stored.
+-- Complexity: O(log n).
+-- @include clock
+-- @include outcome
+local messages, attempts, revoked, leased, scheduled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local parked, dead, condemned, waiting, result = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local now, id, queue, keep_ms = clock(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
+local has_outcome, ttl, payload, channel = ARGV[5] == '1', ARGV[6], ARGV[7], ARGV[8]
+local raw = redis.call('HGET', messages, id)
+if not raw then
+  redis.call('ZREMRANGEBYSCORE', revoked, '-inf', now)
+  redis.call('ZADD', revoked, now + keep_ms, id)
+  return 'UNKNOWN'
+end
+if string.sub(raw, 22, 21 + string.byte(raw, 21)) ~= queue then return 'MOVED' end
+if redis.call('HEXISTS', leased, id) == 1 then
+  redis.call('ZADD', revoked, now + keep_ms, id)
+  return 'LEASED'
+end
+if redis.call('ZSCORE', dead, id) then return 'DEAD' end
+if redis.call('SISMEMBER', condemned, id) == 1 then return 'DONE' end
+local was = 'QUEUED'
+if redis.call('ZREM', scheduled, string.sub(raw, 2, 2) .. id) == 1 then was = 'SCHEDULED'
+elseif redis.call('HDEL', parked, id) == 1 then was = 'PARKED' end
+if was == 'QUEUED' then
+  redis.call('SADD', condemned, id)
+else
+  redis.call('HDEL', messages, id)
+  redis.call('HDEL', attempts, id)
+end
+if has_outcome then
+  store(result, payload, ttl)
+  announce(waiting, channel, id, payload)
+end
+return was

@@ -1,0 +1,136 @@
+"""One connection of a process on which every wait for an outcome listens.
+
+A daemon thread owns the socket. Callers ask it to (un)subscribe and are called back on that thread:
+with None when their subscription stands, after every reconnect too (look at what is stored now:
+something may have been missed), and with each payload.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from windlass.errors import BrokerError
+from windlass.redis_store.connection import Links, our_errors
+from windlass.redis_store.resp import packed
+
+Listener = Callable[[bytes | None], None]
+_RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class Subscriber:
+    """Listens on channels for many threads and event loops."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+        self._link = links.link()
+        self._listeners: defaultdict[bytes, list[Listener]] = defaultdict(list)
+        self._lock = threading.Lock()
+        self._requests: deque[tuple[bytes, bytes]] = deque()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="windlass-results", daemon=True)
+        self._thread.start()
+
+    def subscribe(
+        self, channels: Iterable[bytes], listener_for: Callable[[bytes], Listener]
+    ) -> None:
+        """Add a listener to each channel; it is called with None once the channel is live."""
+        with self._lock:
+            for channel in channels:
+                self._listeners[channel].append(listener_for(channel))
+                self._requests.append((b"SUBSCRIBE", channel))
+        self._wake()
+
+    def unsubscribe(self, listeners: Iterable[tuple[bytes, Listener]]) -> None:
+        """Remove listeners; a channel without any is left."""
+        with self._lock:
+            for channel, listener in listeners:
+                remaining = self._listeners.get(channel, [])
+                if listener in remaining:
+                    remaining.remove(listener)
+                if not remaining:
+                    self._listeners.pop(channel, None)
+                    self._requests.append((b"UNSUBSCRIBE", channel))
+        self._wake()
+
+    def close(self) -> None:
+        """End the thread and the connection."""
+        self._closed = True
+        self._wake()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=5)
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._wake_write, b"1")
+        except BlockingIOError:
+            return  # the pipe is full of wake-ups already
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._closed:
+            try:
+                with our_errors(self._links.url):
+                    self._listen()
+                failures = 0
+            except BrokerError:
+                self._link.close()
+                pause = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
+                failures += 1
+                with selectors.DefaultSelector() as selector:
+                    selector.register(self._wake_read, selectors.EVENT_READ)
+                    # A request must not spin this loop while the server is away.
+                    if selector.select(pause) and self._closed:
+                        break
+        self._link.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def _listen(self) -> None:
+        connection = self._link.open()
+        with self._lock:
+            self._requests.clear()
+            channels = list(self._listeners)
+        if channels:
+            connection.send_packed_command((packed("SUBSCRIBE", *channels),), False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake_read, selectors.EVENT_READ, data="wake")
+            # The socket is redis-py's own: it offers no public way to wait on two things.
+            selector.register(connection._sock, selectors.EVENT_READ, data="socket")
+            while not self._closed:
+                for key, _ in selector.select():
+                    if key.data == "wake":
+                        os.read(self._wake_read, 4096)
+                        self._send_requests(connection)
+                self._read(connection)
+
+    def _send_requests(self, connection: Any) -> None:
+        commands = []
+        while self._requests:
+            verb, channel = self._requests.popleft()
+            # What counts is who listens now, not the order in which they asked.
+            wanted = channel in self._listeners
+            if (verb == b"SUBSCRIBE") == wanted:
+                commands.append(packed(verb, channel))
+        if commands:
+            connection.send_packed_command((b"".join(commands),), False)
+
+    def _read(self, connection: Any) -> None:
+        while connection.can_read(0):
+            kind, channel, payload = connection.read_response(disable_decoding=True)[:3]
+            if kind == b"message":
+                self._tell(channel, payload)
+            elif kind == b"subscribe":
+                self._tell(channel, None)
+
+    def _tell(self, channel: bytes, payload: bytes | None) -> None:
+        with self._lock:
+            listeners = list(self._listeners.get(channel, ()))
+        for listener in listeners:
+            listener(payload)

@@ -1,0 +1,190 @@
+"""Results on the broker's own Redis: written by the commit, read and waited for here.
+
+Next in the walk: `windlass.redis_store.subscriber`, which waits for all threads of a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from windlass.errors import OperationalError
+from windlass.redis_store.async_connection import AsyncLinks
+from windlass.redis_store.connection import Links
+from windlass.redis_store.keys import Keys
+from windlass.redis_store.resp import packed
+from windlass.redis_store.scripts import script
+from windlass.redis_store.subscriber import Listener, Subscriber
+from windlass.results.codec import is_final
+
+#: A wait without an end is registered for so long at a time, milliseconds.
+_FOREVER_MS = 24 * 3600 * 1000
+_RETRY_S = 0.2
+
+Arrival = tuple[str, bytes | None]
+
+
+class RedisResults:
+    """Implements `windlass.results.base.ResultBackend`.
+
+    Args:
+        links: The broker's connections, shared.
+        async_links: Their async twin.
+        keys: The keyspace's key table.
+    """
+
+    def __init__(self, links: Links, async_links: AsyncLinks, keys: Keys) -> None:
+        self._links = links
+        self._async_links = async_links
+        self._keys = keys
+        self._subscriber: Subscriber | None = None
+        self._pid = 0
+
+    def get_raw(self, task_id: str) -> bytes | None:
+        """Return the stored outcome, or None."""
+        return self.get_many_raw([task_id])[0]
+
+    def get_many_raw(self, task_ids: Sequence[str]) -> list[bytes | None]:
+        """Return the stored outcomes in one round trip, in the order of the ids."""
+        if not task_ids:
+            return []
+        keys = [self._keys.result(id_) for id_ in task_ids]
+        return list(self._links.call([packed("MGET", *keys)])[0])
+
+    async def aget_raw(self, task_id: str) -> bytes | None:
+        """Async twin of `get_raw`."""
+        value = (await self._async_links.call([packed("GET", self._keys.result(task_id))]))[0]
+        return None if value is None else bytes(value)
+
+    def store_raw(self, task_id: str, payload: bytes, ttl_ms: int) -> None:
+        """Store an outcome, not fenced, and wake who waits for it."""
+        keys = (self._keys.waiting, self._keys.result(task_id))
+        args = (task_id, ttl_ms, payload, int(is_final(payload)), self._keys.done_prefix)
+        self._links.call([script("store_result").command(keys, args)])
+
+    def forget(self, task_ids: Sequence[str]) -> None:
+        """Remove stored outcomes."""
+        if task_ids:
+            self._links.call([packed("UNLINK", *(self._keys.result(id_) for id_ in task_ids))])
+
+    def wait_raw(
+        self, task_ids: Sequence[str], timeout_s: float | None
+    ) -> tuple[str, bytes] | None:
+        """Return the first final outcome among ids, waiting for it by push."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        found = self._look(task_ids)
+        if found or timeout_s == 0:
+            return found
+        arrivals: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
+        listeners = self._listen(task_ids, lambda id_, raw: arrivals.put((id_, raw)))
+        try:
+            return self._wait(arrivals, deadline)
+        finally:
+            self._subscribed().unsubscribe(listeners)
+
+    def _look(self, task_ids: Sequence[str]) -> tuple[str, bytes] | None:
+        try:
+            stored = self.get_many_raw(task_ids)
+        except OperationalError:
+            return None  # the wait reconnects, and looks again when its subscription stands
+        return _first_final(task_ids, stored)
+
+    def _wait(
+        self, arrivals: queue.SimpleQueue[Arrival], deadline: float | None
+    ) -> tuple[str, bytes] | None:
+        while True:
+            left_s = None if deadline is None else deadline - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                return None
+            try:
+                batch = [arrivals.get(timeout=left_s)]
+            except queue.Empty:
+                return None
+            while not arrivals.empty():
+                batch.append(arrivals.get())
+            for id_, raw in batch:
+                if raw is not None and is_final(raw):
+                    return id_, raw
+            if live := [id_ for id_, raw in batch if raw is None]:
+                try:
+                    found = _first_final(live, self._links.call([self._await(live, left_s)])[0])
+                except OperationalError:
+                    time.sleep(_RETRY_S)
+                    for id_ in live:
+                        arrivals.put((id_, None))
+                    continue
+                if found:
+                    return found
+
+    def _await(self, task_ids: Sequence[str], left_s: float | None) -> bytes:
+        keys = (self._keys.waiting, *(self._keys.result(id_) for id_ in task_ids))
+        wait_ms = _FOREVER_MS if left_s is None else int(left_s * 1000) + 1000
+        return script("await_result").command(keys, ("", wait_ms, *task_ids))
+
+    def _listen(
+        self, task_ids: Sequence[str], tell: Callable[[str, bytes | None], None]
+    ) -> list[tuple[bytes, Listener]]:
+        by_channel = {self._keys.done(id_): partial(tell, id_) for id_ in task_ids}
+        self._subscribed().subscribe(by_channel, by_channel.__getitem__)
+        return list(by_channel.items())
+
+    async def await_raw(self, task_id: str, timeout_s: float | None) -> bytes | None:
+        """Async twin of `wait_raw` for one id."""
+        loop = asyncio.get_running_loop()
+        arrivals: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+        def tell(_id: str, raw: bytes | None) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(arrivals.put_nowait, raw)
+
+        if timeout_s == 0:
+            raw = await self.aget_raw(task_id)
+            return raw if raw is not None and is_final(raw) else None
+        listeners = self._listen([task_id], tell)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._first_arrival(task_id, arrivals, timeout_s)
+        except TimeoutError:
+            return None
+        finally:
+            self._subscribed().unsubscribe(listeners)
+
+    async def _first_arrival(
+        self, task_id: str, arrivals: asyncio.Queue[bytes | None], timeout_s: float | None
+    ) -> bytes:
+        while True:
+            raw = await arrivals.get()
+            if raw is None:
+                try:
+                    raw = (await self._async_links.call([self._await([task_id], timeout_s)]))[0][0]
+                except OperationalError:
+                    await asyncio.sleep(_RETRY_S)
+                    arrivals.put_nowait(None)
+                    continue
+            if raw is not None and is_final(raw):
+                return bytes(raw)
+
+    def _subscribed(self) -> Subscriber:
+        if self._subscriber is None or self._pid != os.getpid():
+            # After a fork the thread is gone: the child waits on a connection of its own.
+            self._subscriber, self._pid = Subscriber(self._links), os.getpid()
+        return self._subscriber
+
+    def close(self) -> None:
+        """End the waits' thread; the connections are the broker's to close."""
+        if self._subscriber is not None and self._pid == os.getpid():
+            self._subscriber.close()
+        self._subscriber = None
+
+
+def _first_final(
+    task_ids: Sequence[str], stored: Sequence[bytes | None]
+) -> tuple[str, bytes] | None:
+    for id_, raw in zip(task_ids, stored, strict=True):
+        if raw is not None and is_final(raw):
+            return id_, bytes(raw)
+    return None

@@ -1,0 +1,52 @@
+"""How a run ended, as data: what a slot process tells its supervisor. Pure.
+
+The executor builds one of these; `windlass.runtime.settle` turns it into a broker settlement.
+Encoded with msgpack on the pipe between slot and supervisor.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from windlass.messages import Outgoing
+
+
+class Finished(msgspec.Struct, tag="d", omit_defaults=True, gc=False):
+    """Ends the message. `state` is SUCCESS, FAILURE, REVOKED or IGNORED, for metrics and logs.
+
+    `result` is the encoded outcome, None when nothing is to be stored.
+    """
+
+    state: str
+    result: bytes | None = None
+    followups: tuple[Outgoing, ...] = ()
+
+
+class Retried(msgspec.Struct, tag="r", omit_defaults=True, gc=False):
+    """Runs again as `message`; `result` is the encoded RETRY outcome, None if not stored."""
+
+    message: Outgoing
+    result: bytes | None = None
+
+
+class Returned(msgspec.Struct, tag="b", omit_defaults=True, gc=False):
+    """Handed back, e.g. Reject(requeue=True)."""
+
+    counted: bool = True
+
+
+class Buried(msgspec.Struct, tag="x", omit_defaults=True, gc=False):
+    """To the dead letters: the message is bad, or the task rejected it."""
+
+    reason: str
+    detail: str
+    result: bytes | None = None
+
+
+class Unknown(msgspec.Struct, tag="u", omit_defaults=True, gc=False):
+    """No such task in this app: to be parked."""
+
+    task: str
+
+
+Outcome = Finished | Retried | Returned | Buried | Unknown
