@@ -47,8 +47,8 @@ class QueueKeys:
     """The keys of one queue, encoded."""
 
     __slots__ = (
-        "condemned", "dead", "grants", "idle", "leased", "leases", "left", "name", "obits", "parked",
-        "ready", "record", "scheduled", "stats", "wake",
+        "condemned", "dead", "grants", "idle", "leased", "leases", "left", "name", "obits",
+        "parked", "ready", "record", "scheduled", "stats", "wake",
     )  # fmt: skip
     condemned: bytes
     dead: bytes

@@ -33,7 +33,7 @@ class Subscriber:
         self._requests: deque[tuple[bytes, bytes]] = deque()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
-        self._closed = False
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="windlass-results", daemon=True)
         self._thread.start()
 
@@ -61,7 +61,7 @@ class Subscriber:
 
     def close(self) -> None:
         """End the thread and the connection."""
-        self._closed = True
+        self._closed.set()
         self._wake()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=5)
@@ -74,7 +74,7 @@ class Subscriber:
 
     def _run(self) -> None:
         failures = 0
-        while not self._closed:
+        while not self._closed.is_set():
             try:
                 with our_errors(self._links.url):
                     self._listen()
@@ -83,11 +83,7 @@ class Subscriber:
                 self._link.close()
                 pause = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
                 failures += 1
-                with selectors.DefaultSelector() as selector:
-                    selector.register(self._wake_read, selectors.EVENT_READ)
-                    # A request must not spin this loop while the server is away.
-                    if selector.select(pause) and self._closed:
-                        break
+                self._closed.wait(pause)
         self._link.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
@@ -103,7 +99,7 @@ class Subscriber:
             selector.register(self._wake_read, selectors.EVENT_READ, data="wake")
             # The socket is redis-py's own: it offers no public way to wait on two things.
             selector.register(connection._sock, selectors.EVENT_READ, data="socket")
-            while not self._closed:
+            while not self._closed.is_set():
                 for key, _ in selector.select():
                     if key.data == "wake":
                         os.read(self._wake_read, 4096)

@@ -100,25 +100,25 @@ class RedisResults:
             left_s = None if deadline is None else deadline - time.monotonic()
             if left_s is not None and left_s <= 0:
                 return None
-            try:
-                batch = [arrivals.get(timeout=left_s)]
-            except queue.Empty:
-                return None
-            while not arrivals.empty():
-                batch.append(arrivals.get())
+            batch = _drain(arrivals, left_s)
             for id_, raw in batch:
                 if raw is not None and is_final(raw):
                     return id_, raw
-            if live := [id_ for id_, raw in batch if raw is None]:
-                try:
-                    found = _first_final(live, self._links.call([self._await(live, left_s)])[0])
-                except OperationalError:
-                    time.sleep(_RETRY_S)
-                    for id_ in live:
-                        arrivals.put((id_, None))
-                    continue
-                if found:
-                    return found
+            live = [id_ for id_, raw in batch if raw is None]
+            if live and (found := self._register(live, left_s, arrivals)):
+                return found
+
+    def _register(
+        self, live: Sequence[str], left_s: float | None, arrivals: queue.SimpleQueue[Arrival]
+    ) -> tuple[str, bytes] | None:
+        """Say that these ids are waited for, now that their channels stand; look at them."""
+        try:
+            return _first_final(live, self._links.call([self._await(live, left_s)])[0])
+        except OperationalError:
+            time.sleep(_RETRY_S)
+            for id_ in live:
+                arrivals.put((id_, None))
+            return None
 
     def _await(self, task_ids: Sequence[str], left_s: float | None) -> bytes:
         keys = (self._keys.waiting, *(self._keys.result(id_) for id_ in task_ids))
@@ -179,6 +179,17 @@ class RedisResults:
         if self._subscriber is not None and self._pid == os.getpid():
             self._subscriber.close()
         self._subscriber = None
+
+
+def _drain(arrivals: queue.SimpleQueue[Arrival], timeout_s: float | None) -> list[Arrival]:
+    """Wait for one arrival and take all that are there; empty after the time-out."""
+    batch = []
+    try:
+        batch.append(arrivals.get(timeout=timeout_s))
+        while True:
+            batch.append(arrivals.get_nowait())
+    except queue.Empty:
+        return batch
 
 
 def _first_final(
