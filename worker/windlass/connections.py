@@ -1,0 +1,153 @@
+"""Makes the app's broker and result backend from its settings.
+
+The Redis modules are imported on first use: `redis` takes several times as long to import as the
+rest of the client, and a program that only declares tasks should not wait for it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from windlass.brokers.base import StoredResult
+from windlass.brokers.publish_retry import PublishRetry
+from windlass.errors import ConfigurationError, WorkerLostError
+from windlass.results import codec
+from windlass.settings.check import censor
+
+if TYPE_CHECKING:
+    from windlass.brokers.redis import RedisBroker
+    from windlass.results.redis import RedisResults
+    from windlass.settings.model import Settings
+
+#: Address schemes of Redis, as redis-py knows them.
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+_ALIASES = {"redis+socket": "unix"}  # Celery's spelling
+_FOR_EVER = sys.maxsize
+
+
+def make_broker(settings: Settings) -> RedisBroker:
+    """Build the broker. It connects on first use.
+
+    Raises:
+        ConfigurationError: There is no address, or none that is supported.
+    """
+    from windlass.brokers.redis import RedisBroker  # noqa: PLC0415 - see the module's docstring
+
+    policy = settings.task_publish_retry_policy
+    retry = PublishRetry(
+        max_retries=_FOR_EVER if policy["max_retries"] is None else int(policy["max_retries"]),
+        interval_start=policy["interval_start"] or 0.0,
+        interval_step=policy["interval_step"] or 0.0,
+        interval_max=policy["interval_max"] or 0.0,
+    )
+    return RedisBroker(
+        broker_address(settings),
+        keyspace=settings.keyspace,
+        retry=retry if settings.task_publish_retry else PublishRetry(max_retries=0),
+        options={
+            "socket_connect_timeout": settings.broker_connection_timeout,
+            **settings.broker_transport_options,
+        },
+        max_deliveries=settings.max_deliveries,
+        lost_result=partial(_lost_result, settings),
+    )
+
+
+def _lost_result(settings: Settings, task_id: str) -> StoredResult | None:
+    """Encode the outcome of a message that became a dead letter because its workers were lost."""
+    kept = settings.task_store_errors_even_if_ignored or not settings.task_ignore_result
+    if not settings.results_enabled or not kept:
+        return None
+    error = WorkerLostError(
+        f"The worker was lost {settings.max_deliveries} times while it ran this task; the message "
+        "is a dead letter."
+    )
+    about = codec.About(now_ms=round(time.time() * 1000), serializer=settings.result_serializer)
+    payload = codec.encode_failure(task_id, error, None, about)
+    return StoredResult(payload=payload, ttl_ms=round((settings.result_expires or 0) * 1000))
+
+
+def broker_address(settings: Settings) -> str:
+    """Return the broker's address as redis-py takes it.
+
+    Raises:
+        ConfigurationError: There is none, or its scheme is not supported.
+    """
+    url = settings.broker_url
+    if url is None:
+        msg = (
+            "No broker is configured. Expected Windlass(..., broker='redis://host:6379/0'), the "
+            "setting broker_url, or the environment variable WINDLASS_BROKER_URL."
+        )
+        raise ConfigurationError(msg)
+    return _redis_address(url, "broker_url", "brokers")
+
+
+def make_backend(settings: Settings, broker: Callable[[], RedisBroker]) -> RedisResults | None:
+    """Build the result backend, None when results are off. It shares the broker's connections.
+
+    Args:
+        settings: Say whether there is one, and where.
+        broker: Gives the broker; not called when results are off.
+
+    Raises:
+        ConfigurationError: It is not the broker's own server and database.
+    """
+    if not settings.results_enabled:
+        return None
+    check_backend(settings)
+    from windlass.results.redis import RedisResults  # noqa: PLC0415 - see the module's docstring
+
+    store = broker()
+    return RedisResults(store.links, store.async_links, store.keys)
+
+
+def check_backend(settings: Settings) -> None:
+    """Refuse a result backend that is not the broker's own server and database.
+
+    Raises:
+        ConfigurationError: It is another one; names both, without their passwords.
+    """
+    broker = broker_address(settings)
+    backend = settings.result_backend or ""
+    if backend not in ("redis://", "rediss://"):
+        backend = _redis_address(backend, "result_backend", "result backends")
+        if _database(backend) != _database(broker):
+            msg = (
+                f"Setting result_backend is {censor(backend)}, and broker_url is "
+                f"{censor(broker)}. Expected the same server and database (an outcome and its "
+                "acknowledgement are one transaction); other result stores come in a later "
+                "version. Set result_backend='redis://', which is the broker's own."
+            )
+            raise ConfigurationError(msg)
+
+
+def _redis_address(url: str, setting: str, what: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    scheme = _ALIASES.get(scheme, scheme)
+    if not separator or scheme not in REDIS_SCHEMES:
+        msg = (
+            f"Setting {setting} is {censor(url)!r}. Expected an address that starts with "
+            f"{', '.join(f'{name}://' for name in REDIS_SCHEMES)}; other {what} come in later "
+            "versions."
+        )
+        raise ConfigurationError(msg)
+    return f"{scheme}://{rest}"
+
+
+def _database(url: str) -> tuple[str, int]:
+    """Return what tells one Redis database from another: where the server is, and the number."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    number = query.get("db", query.get("virtual_host", ["0"]))[-1]
+    if parts.scheme == "unix":
+        return parts.path, int(number or 0)
+    in_path = parts.path.strip("/")
+    host = (parts.hostname or "localhost").lower()
+    host = "localhost" if host in ("127.0.0.1", "::1") else host
+    return f"{host}:{parts.port or 6379}", int(in_path or number or 0)

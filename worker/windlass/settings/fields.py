@@ -1,0 +1,65 @@
+"""Field types that the setting groups share: durations, names, sizes. Leaf of `settings`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from windlass.errors import InvalidQueueName
+from windlass.messages import check_queue_name
+
+
+def _seconds(value: Any) -> Any:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _names(value: Any) -> Any:
+    """Turn what names a list of things into a list of names.
+
+    A comma-separated string (environment), a mapping (its keys), and objects with a `name`
+    (kombu's Queue in an old configuration module) all count.
+    """
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, list | tuple | dict | set | frozenset):
+        return [item if isinstance(item, str) else getattr(item, "name", item) for item in value]
+    return value
+
+
+def _queue_name(value: str) -> str:
+    try:
+        return check_queue_name(value)
+    except InvalidQueueName as error:
+        raise ValueError(str(error)) from error
+
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+Seconds = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    Field(gt=0, allow_inf_nan=False),
+]
+SecondsOrZero = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    Field(ge=0, allow_inf_nan=False),
+]
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
+QueueName = Annotated[Text, AfterValidator(_queue_name)]
+QueueNames = Annotated[tuple[QueueName, ...], BeforeValidator(_names)]
+ModuleNames = Annotated[tuple[Text, ...], BeforeValidator(_names)]
+Serializer = Literal["json", "msgpack", "pickle"]
+ContentName = Literal[
+    "json",
+    "msgpack",
+    "pickle",
+    "application/json",
+    "application/x-msgpack",
+    "application/x-python-serialize",
+]
+ContentNames = Annotated[frozenset[ContentName], BeforeValidator(_names)]
+Priority = Annotated[int, Field(ge=0, le=9)]
+Bytes = Annotated[int, Field(ge=1024)]

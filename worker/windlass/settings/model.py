@@ -1,0 +1,301 @@
+"""Every setting, its type, default and meaning: one frozen validated model.
+
+The names are Celery's lower-case ones wherever Celery has the setting. Each docstring says the
+unit and, where it is not plain, why the default is what it is; docs/reference/settings.md is made
+from them. `windlass.settings.conf` is the mutable facade in front of this; `sources` fills it.
+"""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from windlass.settings import fields
+
+DEFAULT_PUBLISH_RETRY_POLICY: Mapping[str, float | None] = {
+    "max_retries": 3,
+    "interval_start": 0,
+    "interval_step": 0.2,
+    "interval_max": 1,
+}
+#: Options of Celery's Redis transport that have no counterpart here: accepted, dropped.
+_MEANINGLESS_TRANSPORT_OPTIONS = frozenset(
+    {
+        "fanout_patterns",
+        "fanout_prefix",
+        "global_keyprefix",
+        "priority_steps",
+        "queue_order_strategy",
+        "sep",
+        "unacked_restore_limit",
+        "visibility_timeout",
+    }
+)
+
+
+#: Addresses that say: no results.
+DISABLED_BACKENDS = ("disabled:", "cache+disabled:")
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class BrokerSettings(_Group):
+    """Broker: where messages live and how to reach it."""
+
+    broker_url: fields.Text | None = None
+    """Address of the broker, e.g. `redis://:password@host:6379/0`, `rediss://` (TLS) or
+    `unix:///path/to.sock`. There is no default: what is not configured is an error that says so."""
+
+    broker_connection_timeout: fields.Seconds = 4
+    """Seconds to wait for a connection before the attempt counts as failed."""
+
+    broker_connection_retry: bool = True
+    """Whether a worker that loses the broker connects again. False: it stops with exit code 1."""
+
+    broker_connection_max_retries: fields.CountOrZero | None = None
+    """Attempts to reconnect before a worker gives up. None: for ever, because a worker that ends
+    during a broker restart helps nobody."""
+
+    broker_transport_options: dict[str, Any] = {}
+    """Options for the Redis connection, e.g. `{"socket_timeout": 30}`, `{"health_check_interval":
+    10}`. Options of Celery's transport that have no counterpart here (visibility_timeout and the
+    like) are dropped."""
+
+    broker_allow_eviction: bool = False
+    """Start a worker even on a broker whose maxmemory-policy may evict queued messages."""
+
+    keyspace: str = "default"
+    """The name that every key of this application carries on the broker; two keyspaces never meet.
+    1 to 63 letters, digits, '-', '_' or '.'. In a cluster it is the Kubernetes namespace."""
+
+    max_deliveries: fields.Count = 3
+    """Deliveries that may end in a crash of the worker before a message becomes a dead letter. A
+    queue record on the broker wins over it."""
+
+    @field_validator("keyspace")
+    @classmethod
+    def _check_keyspace(cls, value: str) -> str:
+        text = value.replace("-", "a").replace("_", "a").replace(".", "a")
+        if not (0 < len(value) <= 63 and text.isascii() and text.isalnum()):
+            msg = "expected 1 to 63 characters out of letters, digits, '-', '_' and '.'"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("broker_transport_options")
+    @classmethod
+    def _drop_celery_options(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in value.items() if k not in _MEANINGLESS_TRANSPORT_OPTIONS}
+
+
+class TaskSettings(_Group):
+    """Tasks: how they are sent and run, unless a task or a call says otherwise."""
+
+    imports: fields.ModuleNames = ()
+    """Modules to import when the app is finalised, so that their tasks are known."""
+
+    include: fields.ModuleNames = ()
+    """More modules to import; the app's `include` argument ends up here."""
+
+    task_default_queue: fields.QueueName = "default"
+    """The queue of a call that nothing routes elsewhere."""
+
+    task_default_priority: fields.Priority = 0
+    """Priority of a call that names none: 0 to 9, higher is sooner."""
+
+    task_default_rate_limit: fields.Text | None = None
+    """Rate limit of tasks that set none, per worker: "10/s", "100/m", "5/h". None: no limit."""
+
+    task_queues: fields.QueueNames = ()
+    """Queues that a worker without -Q consumes. Empty: task_default_queue alone."""
+
+    task_routes: Any = None
+    """Where calls go: a mapping of task name (exact, glob, or compiled pattern) to a queue name or
+    a dict of options, a function, a dotted path to a function, or a list of these."""
+
+    task_create_missing_queues: bool = True
+    """Whether a queue that task_queues does not name may be used. False: using one is an error."""
+
+    task_serializer: fields.Serializer = "json"
+    """How arguments are written: json, msgpack or pickle."""
+
+    accept_content: fields.ContentNames = frozenset({"json"})
+    """Content types that a worker decodes; a message of another one becomes a dead letter. Allow
+    pickle only if every producer on the broker is trusted: it runs code from the message."""
+
+    task_max_size_bytes: fields.Bytes = 16 * 1024 * 1024
+    """Largest message, in bytes: what is larger is refused in the caller."""
+
+    task_ignore_result: bool = False
+    """Store no result for tasks that do not say otherwise."""
+
+    task_store_errors_even_if_ignored: bool = False
+    """Store failures of tasks that ignore their result."""
+
+    task_track_started: bool = False
+    """Store the state STARTED when a task begins. Costs one write a task."""
+
+    task_time_limit: fields.Seconds | None = None
+    """Hard time limit in seconds: the process that runs the task is killed. None: no limit."""
+
+    task_soft_time_limit: fields.Seconds | None = None
+    """Soft time limit in seconds: SoftTimeLimitExceeded is raised inside the task."""
+
+    task_acks_late: bool | None = None
+    """None and True: a message is acknowledged with its outcome, so a crash means another run.
+    False: acknowledged at start, so a crash is a FAILURE with WorkerLostError."""
+
+    task_reject_on_worker_lost: bool | None = None
+    """Accepted for Celery's sake: a lost worker's message comes back unless task_acks_late is
+    False; max_deliveries ends the loop."""
+
+    task_always_eager: bool = False
+    """Run calls at once in the caller instead of sending them (for tests)."""
+
+    task_eager_propagates: bool = False
+    """Let eager calls raise the task's exception instead of keeping it in the result."""
+
+    task_store_eager_result: bool = False
+    """Store the results of eager calls in the result backend."""
+
+    task_publish_retry: bool = True
+    """Try again when the broker cannot be reached at the time of a call."""
+
+    task_publish_retry_policy: dict[str, float | None] = dict(DEFAULT_PUBLISH_RETRY_POLICY)
+    """max_retries (None: for ever), interval_start, interval_step and interval_max, in seconds.
+    What is not named keeps its default."""
+
+    timezone: fields.Text | None = None
+    """IANA name of the app's time zone, e.g. "Europe/Paris": what a datetime without a zone means.
+    None: UTC, or local time when enable_utc is False."""
+
+    enable_utc: bool = True
+    """Whether the app's time zone is UTC when `timezone` is not set."""
+
+    @field_validator("task_routes")
+    @classmethod
+    def _check_routes(cls, value: Any) -> Any:
+        if value is None or isinstance(value, str | Mapping | list | tuple) or callable(value):
+            return value
+        msg = "expected a mapping, a function, a dotted path, or a list of these"
+        raise ValueError(msg)
+
+    @field_validator("task_publish_retry_policy")
+    @classmethod
+    def _complete_policy(cls, value: dict[str, float | None]) -> dict[str, float | None]:
+        for key, number in value.items():
+            if key not in DEFAULT_PUBLISH_RETRY_POLICY:
+                msg = f"unknown key {key!r}; expected {', '.join(DEFAULT_PUBLISH_RETRY_POLICY)}"
+                raise ValueError(msg)
+            if (number is None and key != "max_retries") or (number is not None and number < 0):
+                msg = f"{key} is {number!r}; expected a number of at least 0"
+                raise ValueError(msg)
+        return {**DEFAULT_PUBLISH_RETRY_POLICY, **value}
+
+    @field_validator("timezone", mode="before")
+    @classmethod
+    def _check_timezone(cls, value: Any) -> Any:
+        name = getattr(value, "key", None) or getattr(value, "zone", None) or value
+        if value is UTC:
+            name = "UTC"
+        if isinstance(name, str):
+            try:
+                zoneinfo.ZoneInfo(name)
+            except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+                msg = 'expected an IANA time zone, such as "UTC" or "Europe/Paris"'
+                raise ValueError(msg) from error
+        return name
+
+    def tzinfo(self) -> tzinfo:
+        """The app's time zone: what a datetime without a zone means."""
+        if self.timezone is not None:
+            return zoneinfo.ZoneInfo(self.timezone)
+        if self.enable_utc:
+            return UTC
+        return datetime.now(UTC).astimezone().tzinfo or UTC
+
+
+class ResultSettings(_Group):
+    """Results: where outcomes are kept, and how long."""
+
+    result_backend: fields.Text | None = None
+    """Where results are kept: the broker's own address, or "redis://" for it. None or "disabled://":
+    results are off and cost nothing."""
+
+    result_serializer: fields.Serializer = "json"
+    """How results are written: json, msgpack or pickle."""
+
+    result_accept_content: fields.ContentNames | None = None
+    """Content types of results that are decoded. None: as accept_content."""
+
+    result_expires: fields.SecondsOrZero | None = 86400
+    """Seconds (or a timedelta) that a result is kept: one day. None or 0: for ever, which fills the
+    broker."""
+
+    result_extended: bool = False
+    """Store name, args, kwargs, worker, retries and queue with each result."""
+
+    result_max_size_bytes: fields.Bytes = 16 * 1024 * 1024
+    """Largest stored result, in bytes: a larger one makes its task a FAILURE."""
+
+
+class WorkerSettings(_Group):
+    """Worker: what `windlass worker` does unless its flags say otherwise."""
+
+    worker_concurrency: fields.Count | None = None
+    """Tasks that run at the same time. None: as many as there are usable CPUs."""
+
+    worker_pool: Literal["prefork", "threads", "asyncio", "solo"] = "prefork"
+    """What runs the tasks."""
+
+    worker_max_tasks_per_child: fields.Count | None = None
+    """Tasks after which a slot's process is replaced. None: never."""
+
+    worker_max_memory_per_child: fields.Count | None = None
+    """Resident memory in KiB (as in Celery) above which a slot's process is replaced."""
+
+    worker_lease_s: fields.Seconds = 15
+    """Seconds that a worker owns a message without renewing; renewed every third of it. A lost
+    worker's messages are ready again after at most this long."""
+
+    worker_drain_timeout: fields.SecondsOrZero = 300
+    """Seconds that running tasks get after SIGTERM; what is not done then is handed back. Keep it
+    below the pod's termination grace period."""
+
+    worker_disable_rate_limits: bool = False
+    """Ignore the rate limits of tasks."""
+
+    worker_hijack_root_logger: bool = True
+    """Whether the worker sets up the root logger. False: the application does."""
+
+    worker_log_format: fields.Text | None = None
+    """Format of the worker's log lines, in `logging`'s percent style. None: the built-in one."""
+
+    worker_log_color: bool | None = None
+    """Colours in the worker's log. None: on a terminal."""
+
+
+class Settings(BrokerSettings, TaskSettings, ResultSettings, WorkerSettings):
+    """All settings, frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=False)
+
+    @property
+    def results_enabled(self) -> bool:
+        """Whether results are stored anywhere."""
+        backend = self.result_backend
+        return backend is not None and not backend.startswith(DISABLED_BACKENDS)
+
+
+GROUPS: tuple[type[_Group], ...] = (
+    BrokerSettings,
+    TaskSettings,
+    ResultSettings,
+    WorkerSettings,
+)
+NAMES: frozenset[str] = frozenset(Settings.model_fields)
