@@ -13,6 +13,7 @@
     │   ├── ContentDisallowed         the content type is not in accept_content
     │   └── MessageTooLarge           over the size cap
     ├── InvalidQueueName
+    ├── QueueNotDeclared              task_create_missing_queues is off (alias QueueNotFound)
     ├── NotRegistered                 no such task here
     ├── AlreadyRegistered
     └── TaskError                     what a task can end with, or raise to steer its end
@@ -21,6 +22,7 @@
         ├── TaskRevokedError
         ├── TimeLimitExceeded, SoftTimeLimitExceeded
         ├── WorkerLostError
+        ├── IncompleteStream              the children of a task that has not ended are not known
         ├── TimeoutError              (also the builtin) a result did not come in time
         └── BackendError              results are off, or cannot be read
 
@@ -132,6 +134,24 @@ class InvalidQueueName(ConfigurationError):
         )
 
 
+class QueueNotDeclared(ConfigurationError):
+    """task_create_missing_queues is off, and task_queues does not name the queue."""
+
+    def __init__(self, queue: str, declared: Iterable[str], task: str | None = None) -> None:
+        names = sorted(declared)
+        what = (
+            f"Task {task!r} was sent to queue {queue!r}" if task else f"Queue {queue!r} was named"
+        )
+        super().__init__(
+            f"{what}, which is not declared. Expected one of: {', '.join(map(repr, names))}."
+            f"{nearest(queue, names)} Add it to task_queues, or set "
+            "task_create_missing_queues=True."
+        )
+
+
+QueueNotFound = QueueNotDeclared
+
+
 class NotRegistered(WindlassError, KeyError):
     """No task of this name is registered here."""
 
@@ -149,6 +169,12 @@ class NotRegistered(WindlassError, KeyError):
 
 class AlreadyRegistered(WindlassError):
     """Two different functions claim one task name."""
+
+    def __init__(self, name: str, known: str, new: str) -> None:
+        super().__init__(
+            f"Task name {name!r} is taken by {known} and cannot mean {new} as well. Give one of "
+            "them another name=."
+        )
 
 
 class TaskError(WindlassError):
@@ -233,6 +259,20 @@ class SoftTimeLimitExceeded(TaskError):
 
 class WorkerLostError(TaskError):
     """The process that ran the task died: killed, out of memory, or crashed."""
+
+
+class IncompleteStream(TaskError):
+    """A task has not ended, so what it sent is not known yet."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(task_id)
+        self.task_id = task_id
+
+    def __str__(self) -> str:
+        return (
+            f"Task {self.task_id} has not ended, so its children are not known yet. Wait for it "
+            "first (collect() does), or pass intermediate=True to step over it."
+        )
 
 
 class TimeoutError(TaskError, builtins.TimeoutError):
