@@ -17,12 +17,12 @@
     ├── NotRegistered                 no such task here
     ├── AlreadyRegistered
     └── TaskError                     what a task can end with, or raise to steer its end
-        ├── Retry, Ignore, Reject     control flow across user code
+        ├── TaskPredicate             control flow across user code: Retry, Ignore, Reject
         ├── MaxRetriesExceededError
         ├── TaskRevokedError
         ├── TimeLimitExceeded, SoftTimeLimitExceeded
         ├── WorkerLostError
-        ├── IncompleteStream              the children of a task that has not ended are not known
+        ├── IncompleteStream          the children of a task that has not ended are not known
         ├── TimeoutError              (also the builtin) a result did not come in time
         └── BackendError              results are off, or cannot be read
 
@@ -181,7 +181,11 @@ class TaskError(WindlassError):
     """What a task can end with, or raise to steer how it ends."""
 
 
-class Retry(TaskError):
+class TaskPredicate(TaskError):
+    """Steers how a task ends; not a failure."""
+
+
+class Retry(TaskPredicate):
     """The task is to run again; raised by `Task.retry`.
 
     Args:
@@ -213,11 +217,11 @@ class Retry(TaskError):
         return self.message or f"Retry {self.humanize()}" + (f": {self.exc!r}" if self.exc else "")
 
 
-class Ignore(TaskError):
+class Ignore(TaskPredicate):
     """Acknowledge the message and store no outcome."""
 
 
-class Reject(TaskError):
+class Reject(TaskPredicate):
     """Refuse the message: `requeue=True` hands it back, else it goes to the dead letters."""
 
     def __init__(self, reason: object = None, requeue: bool = False) -> None:

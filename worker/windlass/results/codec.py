@@ -49,14 +49,14 @@ class About(msgspec.Struct, kw_only=True, frozen=True):
     """What is stored beside a value, the same for every kind of outcome.
 
     Attributes:
-        now_ms: The broker's clock, milliseconds since the epoch.
+        now_ms: The broker's clock, milliseconds since the epoch; 0 where it is not known.
         serializer: The result serializer's name.
         max_bytes: Size cap (`result_max_size_bytes`), None for no cap.
         children: Ids of the tasks that were sent by this one.
         extended: With `result_extended`.
     """
 
-    now_ms: int
+    now_ms: int = 0
     serializer: str = "json"
     max_bytes: int | None = None
     children: Sequence[Any] = ()
@@ -123,9 +123,9 @@ def encode_retry(
     return encode_failure(task_id, exc, traceback_text, about, RETRY)
 
 
-def encode_revoked(task_id: str, reason: str, about: About) -> bytes:
+def encode_revoked(task_id: str, reason: str, about: About | None = None) -> bytes:
     """Encode that the task was revoked: "revoked", "expired" or "terminated"."""
-    return encode_failure(task_id, TaskRevokedError(reason), None, about, REVOKED)
+    return encode_failure(task_id, TaskRevokedError(reason), None, about or About(), REVOKED)
 
 
 def is_final(raw: bytes) -> bool:

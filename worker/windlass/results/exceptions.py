@@ -98,7 +98,8 @@ def _loaded_class(module: str, qualname: str) -> type[Exception] | None:
 
 def _instance(kind: type[Exception], args: tuple[Any, ...]) -> Exception | None:
     """Build an instance by its constructor, or past it when that wants other arguments."""
-    return _built(lambda: kind(*args), args) or _built(lambda: kind.__new__(kind, *args), args)
+    exc = _built(lambda: kind(*args), args)
+    return exc if exc is not None else _built(lambda: kind.__new__(kind, *args), args)
 
 
 def _built(build: Callable[[], object], args: tuple[Any, ...]) -> Exception | None:
