@@ -49,7 +49,7 @@ class ApiLevel:
         debian.ensure(debian.API_LEVEL)
         programs.build(programs.API_LEVEL)
         with locked(paths.cache_dir() / "locks" / f"cluster-{self.name}"):
-            if self._supervisor.outer_pid() is None:
+            if self.supervisor.outer_pid() is None:
                 self._start(owner_pid)
             access = self._access()
             try:
@@ -57,7 +57,7 @@ class ApiLevel:
                 access.kubectl("wait", "--for=create", "namespace/default", "--timeout=30s")
             except NotReadyError as late:
                 tails = "\n".join(
-                    f"--- {name}\n{self._supervisor.log_tail(name)}"
+                    f"--- {name}\n{self.supervisor.log_tail(name)}"
                     for name in ("supervise", "etcd", "kube-apiserver")
                 )
                 raise ClusterError(f"{late}\n{tails}") from late
@@ -65,21 +65,22 @@ class ApiLevel:
 
     def access(self) -> Access:
         """The way in, if it runs."""
-        if self._supervisor.outer_pid() is None:
+        if self.supervisor.outer_pid() is None:
             raise ClusterError(f"The API server {self.name!r} is not up.")
         return self._access()
 
     def down(self) -> None:
         """Ends it and removes its data."""
         with locked(paths.cache_dir() / "locks" / f"cluster-{self.name}"):
-            self._supervisor.remove()
+            self.supervisor.remove()
 
     @property
     def _folder(self) -> Path:
         return paths.state_root() / self.name
 
     @property
-    def _supervisor(self) -> Supervisor:
+    def supervisor(self) -> Supervisor:
+        """What keeps its programs running."""
         return Supervisor(self._folder)
 
     def _access(self) -> Access:
@@ -105,5 +106,5 @@ class ApiLevel:
         )
         (self._folder / "ports.json").write_text(json.dumps({"api": api, "etcd": etcd}))
         plan = Plan(processes=control_plane.light_processes(), owner_pid=owner_pid)
-        self._supervisor.start(plan)
-        self._supervisor.open_gate()
+        self.supervisor.start(plan)
+        self.supervisor.open_gate()
