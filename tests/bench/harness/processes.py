@@ -100,11 +100,9 @@ class Process:
         """Say whether the first process is alive."""
         return self._popen.poll() is None
 
-    def kill_first(self) -> None:
-        """SIGKILL the first process only, as `kill -9` of a worker does."""
-        self.tree()
-        self._popen.kill()
-        self._popen.wait()
+    def kill(self) -> None:
+        """SIGKILL the whole tree, the first process first, as the end of a container does."""
+        self.end()
 
     def end(self) -> None:
         """Kill the tree, orphans included. Nothing that is measured depends on a clean stop."""

@@ -1,4 +1,4 @@
-"""A worker is killed -9 with work running and waiting, while a second one lives."""
+"""A worker is killed -9 (all its processes) with work running and waiting; a second one lives."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def recovery(bench: Bench, peer: Peer) -> dict[str, float]:
         client.ask("send", task="work50", count=count, bulk=True)
         bench.require(lambda: marks.marked(count) >= count // 10, workers=workers, timeout_s=30)
         victim, survivor = workers
-        victim.kill_first()
+        victim.kill()
         killed_ns = time.monotonic_ns()
         bench.wait(lambda: marks.marked(count) == count, workers=[survivor], timeout_s=_GIVE_UP_S)
         done = marks.marked(count)
