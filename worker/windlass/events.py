@@ -7,6 +7,7 @@ docs/reference/events.md is tested equal to this file: a name, its level, when i
 from __future__ import annotations
 
 # The life of a worker
+WORKER_CONFIGURED = "worker_configured"
 WORKER_STARTED = "worker_started"
 WORKER_READY = "worker_ready"
 WORKER_DRAINING = "worker_draining"
@@ -14,6 +15,8 @@ WORKER_STOPPED = "worker_stopped"
 WORKER_CORDONED = "worker_cordoned"
 WORKER_UNCORDONED = "worker_uncordoned"
 WORKER_STALLED = "worker_stalled"
+FLAG_IGNORED = "flag_ignored"
+SETTING_IGNORED = "setting_ignored"
 PROBES_STARTED = "probes_started"
 
 # Slots: the processes that run tasks
@@ -55,6 +58,3 @@ LEASES_REAPED = "leases_reaped"
 
 # What an operator did by hand
 MESSAGES_PURGED = "messages_purged"
-MESSAGES_REPLAYED = "messages_replayed"
-MESSAGES_REVOKED = "messages_revoked"
-QUEUE_CHANGED = "queue_changed"

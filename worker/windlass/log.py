@@ -24,6 +24,8 @@ TaskContext = Callable[[], tuple[str, str] | None]
 # Greedy up to the last "@" of the word: passwords may contain one.
 _PASSWORD_IN_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/@:'\"]*:)[^\s'\"]*(?=@)", re.I)
 _PASSWORD_IN_QUERY = re.compile(r"([?&](?:password|passwd|token|secret)=)[^\s&'\"]+", re.I)
+#: Logger of the lines that every task writes: received, started, succeeded.
+ROUTINE = "windlass.routine"
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 
@@ -106,6 +108,7 @@ def configure(
     format: str | None = None,
     hijack_root: bool = True,
     task_context: TaskContext | None = None,
+    colour: bool | None = None,
 ) -> None:
     """Set up logging for a process of ours: a worker or a command. Never called for a client.
 
@@ -120,10 +123,18 @@ def configure(
         hijack_root: Replace the root logger's handlers, so that all libraries log alike. False
             leaves root alone and sets up the `windlass` logger only.
         task_context: Asked for the current task when a record is printed.
+        colour: Colour the levels; None: on a terminal, unless $NO_COLOR is set.
     """
     stream = sys.stderr if stream is None else stream
     handler = StructuredHandler(stream)
-    handler.setFormatter(_formatter(_chosen(style, stream), stream, format, task_context))
+    if colour is None:
+        colour = stream.isatty() and "NO_COLOR" not in os.environ
+    if format is not None:
+        handler.setFormatter(UserFormatter(format, task_context))
+    elif _chosen(style, stream) == "human":
+        handler.setFormatter(HumanFormatter(task_context, colour=colour))
+    else:
+        handler.setFormatter(JsonFormatter(task_context))
     target = logging.getLogger() if hijack_root else logging.getLogger("windlass")
     for old in list(target.handlers):
         if hijack_root or isinstance(old, StructuredHandler):
@@ -144,14 +155,9 @@ def _chosen(style: Style, stream: TextIO) -> Style:
     return style
 
 
-def _formatter(
-    style: Style, stream: TextIO, format: str | None, context: TaskContext | None
-) -> logging.Formatter:
-    if format is not None:
-        return UserFormatter(format, context)
-    if style == "human":
-        return HumanFormatter(context, colour=stream.isatty() and "NO_COLOR" not in os.environ)
-    return JsonFormatter(context)
+def is_for_people(stream: TextIO | None = None) -> bool:
+    """Whether logs to this stream (standard error by default) would be for people, not JSON."""
+    return _chosen("auto", sys.stderr if stream is None else stream) == "human"
 
 
 class _TaskAwareFormatter(logging.Formatter):

@@ -1,0 +1,71 @@
+"""`windlass purge` and `windlass revoke`: what takes messages away."""
+
+from __future__ import annotations
+
+import click
+
+from windlass.cli import text
+from windlass.cli.options import Common, address_of, load_app, shared
+from windlass.cli.queues import known_queues
+from windlass.states import Stage
+
+_SENTENCES = {
+    Stage.UNKNOWN: "not here now; refused if it still arrives",
+    Stage.DONE: "already done",
+    Stage.DEAD: "already a dead letter",
+    Stage.LEASED: "owned by a worker: not begun if it did not run yet",
+}
+
+
+@click.command()
+@click.option("-Q", "--queues", "names", type=text.NameList(), help="Only these queues.")
+@click.option("-X", "--exclude-queues", "exclude", type=text.NameList(), help="All but these.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@shared
+def purge(
+    common: Common,
+    names: tuple[str, ...] | None,
+    exclude: tuple[str, ...] | None,
+    force: bool,
+) -> None:
+    """Drop every message that waits: ready, scheduled and parked. What runs is left alone.
+
+    Without -Q: every queue of the keyspace. Dead letters stay (`windlass dlq purge`).
+    """
+    with load_app(common, required=False) as app:
+        chosen = [name for name in names or known_queues(app) if name not in (exclude or ())]
+        if not chosen:
+            click.echo("No queues to purge.", err=True)
+            return
+        if not force:
+            listed = ", ".join(chosen)
+            click.confirm(
+                f"Drop all waiting messages of {listed} at {address_of(app)}?", abort=True
+            )
+        dropped = {name: app.broker.purge(name) for name in chosen}
+    for name, count in dropped.items():
+        click.echo(f"Purged {count:,} messages from {name}.")
+
+
+@click.command()
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.option("-t", "--terminate", is_flag=True, help="Also end it if it runs.")
+@click.option(
+    "-s",
+    "--signal",
+    "signal_name",
+    default="SIGTERM",
+    show_default=True,
+    help="The signal that ends it.",
+)
+@shared
+def revoke(common: Common, ids: tuple[str, ...], terminate: bool, signal_name: str) -> None:
+    """Revoke tasks: they will not run, even if no worker is up now.
+
+    Works by id on queued, scheduled and parked tasks at once; a running one goes on unless
+    --terminate is given.
+    """
+    with load_app(common, required=False) as app:
+        found = app.control.revoke(list(ids), terminate=terminate, signal=signal_name)
+    for message_id, stage in found.items():
+        click.echo(f"{message_id}: {_SENTENCES.get(stage, 'revoked')}")
