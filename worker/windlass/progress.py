@@ -1,0 +1,52 @@
+"""States that a running task stores of itself: STARTED, progress, and custom ones.
+
+In a worker they go through the broker, which refuses them once the run has lost its lease.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from windlass.brokers.base import StoredResult
+from windlass.context import Context
+from windlass.results import codec
+from windlass.run_spec import spec_of
+from windlass.states import READY_STATES
+
+if TYPE_CHECKING:
+    from windlass.settings.model import Settings
+    from windlass.task import Task
+
+
+def update_state(
+    task: Task[..., Any], request: Context, task_id: str | None, state: str | None, meta: Any
+) -> None:
+    """See `Task.update_state`."""
+    if state in READY_STATES:
+        text = f"State {state!r} ends a task, so it is stored by the engine alone. Return or raise."
+        raise ValueError(text)
+    target = task_id or request.id
+    if target is None or not spec_of(task).stores:
+        return
+    payload = encode(task.app.conf.current, target, state or "PROGRESS", meta)
+    stored = StoredResult(payload=payload, ttl_ms=ttl_ms(task.app.conf.current))
+    if request.token is not None and target == request.id and request.queue is not None:
+        task.app.broker.set_state(target, request.queue, request.token, stored)
+    elif not request.is_eager or task.app.conf.current.task_store_eager_result:
+        task.app.backend.store_raw(target, stored.payload, stored.ttl_ms)
+
+
+def encode(settings: Settings, task_id: str, state: str, meta: Any) -> bytes:
+    """Encode a state that does not end the task."""
+    about = codec.About(
+        now_ms=round(time.time() * 1000),
+        serializer=settings.result_serializer,
+        max_bytes=settings.result_max_size_bytes,
+    )
+    return codec.encode_state(task_id, state, meta, about)
+
+
+def ttl_ms(settings: Settings) -> int:
+    """Return how long results are kept, in milliseconds; 0 is for ever."""
+    return round((settings.result_expires or 0) * 1000)

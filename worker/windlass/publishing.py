@@ -1,0 +1,99 @@
+"""Hands messages to the broker and returns result handles; each way also as a coroutine.
+
+Next in the walk: `windlass.brokers.redis`, then the worker: `windlass.runtime.worker`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from windlass import context, sending
+from windlass.messages import Outgoing
+from windlass.results.handle import AsyncResult
+
+if TYPE_CHECKING:
+    from windlass.app import Windlass
+    from windlass.task import Task
+
+
+class Call(NamedTuple):
+    """One call of many, as `send_all` takes them; the fields are those of `sending.build`."""
+
+    name: str
+    task: Task[..., Any] | None
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+
+def send(app: Windlass, call: Call) -> AsyncResult[Any]:
+    """Send one call.
+
+    Raises:
+        OperationalError: The broker could not be reached, after the retries that were asked for.
+    """
+    outgoing = sending.build(app, *call)
+    app.broker.enqueue([outgoing])
+    return _handle(app, outgoing.id, call.task, call.options)
+
+
+async def asend(app: Windlass, call: Call) -> AsyncResult[Any]:
+    """Send one call without blocking the event loop."""
+    outgoing = sending.build(app, *call)
+    await app.broker.aenqueue([outgoing])
+    return _handle(app, outgoing.id, call.task, call.options)
+
+
+def send_all(app: Windlass, calls: Iterable[Call]) -> list[AsyncResult[Any]]:
+    """Send many calls in one round trip: all are checked and encoded before any is sent."""
+    calls = list(calls)
+    outgoing = build_all(app, calls)
+    app.broker.enqueue(outgoing)
+    return _handles(app, outgoing, calls)
+
+
+async def asend_all(app: Windlass, calls: Iterable[Call]) -> list[AsyncResult[Any]]:
+    """Send many calls in one round trip without blocking the event loop."""
+    calls = list(calls)
+    outgoing = build_all(app, calls)
+    await app.broker.aenqueue(outgoing)
+    return _handles(app, outgoing, calls)
+
+
+def build_all(app: Windlass, calls: Sequence[Call]) -> list[Outgoing]:
+    """Build the messages of many calls; those that share task and options share the work."""
+    messages = []
+    plan, planned = None, None
+    for call in calls:
+        name, task, args, kwargs, options = call
+        if task is not None:
+            args, kwargs = task.prepare_arguments(args, kwargs)
+        key = (name, task, id(options))
+        if plan is None or planned != key or app.router.depends_on_call(name):
+            plan, planned = sending.plan_calls(app, name, task, options, args, kwargs), key
+        messages.append(plan.message(args, kwargs, options.get("task_id")))
+    return messages
+
+
+def _handles(
+    app: Windlass, outgoing: Sequence[Outgoing], calls: Sequence[Call]
+) -> list[AsyncResult[Any]]:
+    return [
+        _handle(app, message.id, call.task, call.options)
+        for message, call in zip(outgoing, calls, strict=True)
+    ]
+
+
+def _handle(
+    app: Windlass, task_id: str, task: Task[..., Any] | None, options: Mapping[str, Any]
+) -> AsyncResult[Any]:
+    result: AsyncResult[Any] = AsyncResult(task_id, app=app)
+    ignored = options.get("ignore_result") if options else None
+    if ignored is None and task is not None:
+        ignored = task.ignore_result
+    result.ignored = app.conf.current.task_ignore_result if ignored is None else ignored
+    parent = context.sending_request()
+    if parent is not None and options.get("add_to_parent") is not False:
+        parent.children.append(result)
+    return result

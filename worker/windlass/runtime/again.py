@@ -1,0 +1,119 @@
+"""The message that takes the place of a running one: its retry, or another task's call.
+
+Both keep the id and go into the commit that ends this run, so neither can be lost or doubled.
+Next in the walk: `windlass.runtime.outcome`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from windlass import call_options, messages, sending
+from windlass.context import PendingReplacement, PendingRetry
+from windlass.messages import Headers, Outgoing
+from windlass.serializers import registry
+
+if TYPE_CHECKING:
+    from windlass.runtime.executor import Run
+
+
+def retry(run: Run, pending: PendingRetry) -> Outgoing:
+    """Build the message of a retry.
+
+    Arguments that were not replaced are sent as they came, whatever the task did to them.
+
+    Raises:
+        EncodeError: New arguments cannot be encoded.
+    """
+    options = {key: value for key, value in pending.options.items() if value is not None}
+    headers = _retry_headers(run.head.headers, options)
+    settings = run.spec.settings
+    message = Outgoing(
+        id=run.message.id,
+        queue=messages.check_queue_name(options.get("queue", run.head.queue)),
+        tail=b"",
+        priority=call_options.check_priority(options.get("priority", run.request.priority)),
+        expires_at_ms=run.request.expires_ms or None,
+    )
+    address = messages.address(message.queue, run.head.task)
+    message.tail = messages.encode_tail(address, headers, _retry_body(run, pending, headers))
+    when = {"expires": options.get("expires")}
+    if isinstance(pending.retry.when, datetime):
+        when["eta"] = pending.retry.when
+    else:
+        when["countdown"] = pending.retry.when
+    if when["expires"] is not None:
+        message.expires_at_ms = None
+    sending.set_times(message, when, settings)
+    return message
+
+
+def _retry_headers(headers: Headers, options: dict[str, Any]) -> Headers:
+    changes: dict[str, Any] = {"retries": headers.retries + 1}
+    for name in ("shadow", "headers", "ignore_result"):
+        if name in options:
+            changes[name] = options[name]
+    if "serializer" in options:
+        changes["content_type"] = registry.content_type_of(options["serializer"])
+    if "time_limit" in options or "soft_time_limit" in options:
+        hard_s, soft_s = headers.timelimit or (None, None)
+        changes["timelimit"] = (
+            options.get("time_limit", hard_s),
+            options.get("soft_time_limit", soft_s),
+        )
+    return msgspec.structs.replace(headers, **changes)
+
+
+def _retry_body(run: Run, pending: PendingRetry, headers: Headers) -> bytes:
+    is_same_format = headers.content_type == run.head.headers.content_type
+    if pending.args is None and pending.kwargs is None and is_same_format:
+        return run.body
+    request = run.request
+    embed = {
+        name: value
+        for name in ("callbacks", "errbacks", "chain", "chord")
+        if (value := getattr(request, name)) is not None
+    }
+    args = request.args if pending.args is None else pending.args
+    kwargs = request.kwargs if pending.kwargs is None else pending.kwargs
+    name = next(n for n in registry.NAMES if registry.content_type_of(n) == headers.content_type)
+    return registry.encode_body(args or (), kwargs or {}, embed, name)
+
+
+def replacement(run: Run, pending: PendingReplacement) -> Outgoing:
+    """Build the message of the signature that takes this task's place.
+
+    Raises:
+        EncodeError: Its arguments cannot be encoded.
+        TypeError: Its arguments do not fit its task.
+    """
+    signature, request = pending.signature, run.request
+    app = run.task.app
+    options = {
+        **signature.options,
+        "task_id": run.message.id,
+        "root_id": request.root_id,
+        "parent_id": request.parent_id,
+        "group_id": request.group,
+        "group_index": request.group_index,
+        "link": [*_linked(signature, "link"), *(request.callbacks or ())],
+        "link_error": [*_linked(signature, "link_error"), *(request.errbacks or ())],
+    }
+    task = app.tasks.get(signature.task)
+    args, kwargs = signature.args, signature.kwargs
+    if task is not None:
+        args, kwargs = task.prepare_arguments(args, kwargs)
+    plan = sending.plan_calls(app, signature.task, task, options, args, kwargs)
+    # This run is no parent of it: it takes its place in the tree.
+    plan.place(replaced_task_nesting=request.replaced_task_nesting + 1)
+    return plan.message(args, kwargs, run.message.id)
+
+
+def _linked(signature: Any, option: str) -> list[Any]:
+    linked = signature.options.get(option)
+    if not linked:
+        return []
+    return [linked] if isinstance(linked, dict) else list(linked)

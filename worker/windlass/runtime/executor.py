@@ -1,0 +1,274 @@
+"""Runs one message: open, resolve, check, decode, run, classify. Everything ends as an Outcome.
+
+Whatever user code or bytes do, `execute` returns how it ended, with two exceptions: it lets
+KeyboardInterrupt pass, since it asks the process to end, and an asyncio cancellation that came from
+outside the task. SystemExit is the task's own failure: a task that calls sys.exit() does not take
+its worker with it.
+Next in the walk: user code, then `windlass.runtime.classify`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import copy_context
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from windlass import context, hooks
+from windlass.context import Context
+from windlass.errors import ContentDisallowed, DecodeError, NotRegistered
+from windlass.run_spec import RunSpec, spec_of
+from windlass.runtime import classify
+from windlass.runtime.coroutines import LimitedCoroutine, LoopRunner, SoftLimit
+from windlass.runtime.opening import Head, Opener, decode_problem, timelimit_of
+from windlass.runtime.outcome import Buried, Outcome, Unknown
+from windlass.serializers import registry
+
+if TYPE_CHECKING:
+    from windlass.app import Windlass
+    from windlass.task import Task
+
+_Limits = tuple[float | None, float | None]
+
+
+class RunRequest(msgspec.Struct, gc=False):
+    """A message to be run.
+
+    Attributes:
+        token: Fencing token of its lease.
+        raw: The stored bytes.
+        deliveries: Earlier deliveries that ended in a crash or an expired lease.
+        handbacks: Times it was handed back.
+        clock_offset_ms: Broker's clock less CLOCK_MONOTONIC, milliseconds.
+    """
+
+    id: str
+    queue: str
+    token: int
+    raw: bytes
+    deliveries: int = 0
+    handbacks: int = 0
+    clock_offset_ms: float = 0.0
+
+
+class Run:
+    """One run: the message, opened, and what its task says of it.
+
+    Attributes:
+        soft_s: Soft time limit in seconds, None for none.
+    """
+
+    __slots__ = ("args", "body", "head", "kwargs", "message", "request", "soft_s", "spec", "task")
+
+    def __init__(
+        self, message: RunRequest, head: Head, body: bytes, task: Task[..., Any], request: Context
+    ) -> None:
+        self.message = message
+        self.head = head
+        self.body = body
+        self.task = task
+        self.request = request
+        self.args = request.args or ()
+        self.kwargs = request.kwargs or {}
+        self.spec: RunSpec = spec_of(task)
+        own = head.headers.timelimit
+        self.soft_s = self.spec.soft_s if own is None or own[1] is None else own[1]
+
+    @property
+    def now_ms(self) -> float:
+        """The broker's clock, milliseconds since the epoch."""
+        return monotonic() * 1000.0 + self.message.clock_offset_ms
+
+
+class Executor:
+    """Runs messages of an app in this process. Thread-safe.
+
+    Args:
+        app: Whose tasks.
+        hostname: Name of the worker, for `self.request.hostname`.
+        soft_limit: The pool's way to raise SoftTimeLimitExceeded in a block after some seconds.
+        pool: Name of the pool.
+    """
+
+    def __init__(
+        self, app: Windlass, *, hostname: str, soft_limit: SoftLimit | None, pool: str
+    ) -> None:
+        self._app = app
+        self._hostname = hostname
+        self._soft_limit = soft_limit
+        self.pool = pool
+        self._tasks = app.tasks
+        self._settings = app.conf.current
+        self._opener = Opener()
+        self._loops = LoopRunner()
+
+    def execute(self, request: RunRequest) -> Outcome:
+        """Run a message to its end.
+
+        `async def` tasks run on an event loop that this thread keeps between tasks.
+        """
+        run = self._prepare(request)
+        return self._run(run) if type(run) is Run else run  # type: ignore[return-value]  # else: Outcome
+
+    async def execute_async(self, request: RunRequest, asoft_limit: object = None) -> Outcome:
+        """Run a message on the running event loop; a plain function runs in a thread of it.
+
+        Args:
+            request: The message.
+            asoft_limit: Not needed: a coroutine's soft limit is raised inside the task here.
+
+        Raises:
+            asyncio.CancelledError: The call itself was cancelled.
+        """
+        run = self._prepare(request)
+        if not isinstance(run, Run):
+            return run
+        if not run.spec.is_async:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(None, copy_context().run, self._run, run)
+        context.push(run.task, run.request)
+        try:
+            self._before(run)
+            value = await self._limited(run)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            current = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and current and current.cancelling():
+                raise
+            return classify.failed(run, error)
+        else:
+            return classify.returned(run, value)
+        finally:
+            context.pop()
+
+    def effective_limits(self, raw: bytes) -> _Limits:
+        """Return the (hard, soft) time limits of a message in seconds, None for none."""
+        try:
+            head, _ = self._opener.open(raw)
+        except DecodeError:
+            return (None, None)
+        task = self._app.tasks.get(head.task)
+        hard_s, soft_s = timelimit_of(head)
+        if task is None:
+            return (hard_s, soft_s)
+        spec = spec_of(task)
+        return (
+            spec.hard_s if hard_s is None else hard_s,
+            spec.soft_s if soft_s is None else soft_s,
+        )
+
+    def _run(self, run: Run) -> Outcome:
+        """Run what is prepared, in this thread."""
+        context.push(run.task, run.request)
+        try:
+            spec = run.spec
+            if spec.before_start is not None or spec.models is not None or spec.own_call:
+                self._before(run)
+            if spec.is_async:
+                value = self._loops.run(self._limited(run))
+            elif run.soft_s is None or self._soft_limit is None:
+                value = spec.run(*run.args, **run.kwargs)
+            else:
+                with self._soft_limit(run.soft_s):
+                    value = spec.run(*run.args, **run.kwargs)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever user code raises is its outcome
+            return classify.failed(run, error)
+        else:
+            return classify.returned(run, value)
+        finally:
+            context.pop()
+
+    def _before(self, run: Run) -> None:
+        """Do what comes before the function; what is raised here is the task's failure."""
+        spec, request = run.spec, run.request
+        if spec.models is not None:
+            run.args, run.kwargs = spec.models.validated(run.args, run.kwargs)
+        if spec.before_start is not None:
+            spec.before_start(request.id, run.args, run.kwargs)
+        request.is_run_due = spec.own_call
+
+    def _limited(self, run: Run) -> Any:
+        coroutine = run.spec.run(*run.args, **run.kwargs)
+        if run.soft_s is None:
+            return coroutine
+        return LimitedCoroutine(coroutine, run.soft_s, self._soft_limit)
+
+    def _prepare(self, message: RunRequest) -> Run | Outcome:
+        """Open a message and find its task, or return why it cannot run."""
+        raw = message.raw
+        try:
+            head, body = self._opener.open(raw)
+        except DecodeError as error:
+            return Buried(decode_problem(raw, error), str(error))
+        task = self._tasks.get(head.task)
+        if task is None:
+            task = self._app.tasks.get(head.task)  # declared since: a shared task, say
+            if task is None:
+                return Unknown(head.task)
+        expires_ms = int.from_bytes(raw[14:20], "big")
+        if expires_ms and monotonic() * 1000.0 + message.clock_offset_ms >= expires_ms:
+            return classify.expired(self._open_run(message, head, body, task, ((), {}, {})))
+        parts = self._decode(raw, head, body)
+        if not isinstance(parts, tuple):
+            return parts
+        return self._open_run(message, head, body, task, parts)
+
+    def _decode(self, raw: bytes, head: Head, body: bytes) -> tuple[Any, Any, Any] | Buried:
+        settings = self._settings
+        if len(raw) > settings.task_max_size_bytes + _MARGIN:
+            detail = (
+                f"The message is {len(raw):,} bytes; expected at most "
+                f"{settings.task_max_size_bytes:,} (task_max_size_bytes)."
+            )
+            return Buried("too_large", detail)
+        try:
+            value = registry.decode(body, head.headers.content_type, settings.accept_content)
+        except ContentDisallowed as error:
+            return Buried("content_disallowed", str(error))
+        except DecodeError as error:
+            return Buried("undecodable", str(error))
+        if isinstance(value, list | tuple) and len(value) == 3:  # noqa: PLR2004 - args, kwargs, embed
+            args, kwargs, embed = value
+            if isinstance(args, list | tuple) and isinstance(kwargs, dict):
+                return args, kwargs, embed
+        detail = "The body is not [args, kwargs, embed], a list, a mapping and a mapping."
+        return Buried("undecodable", detail)
+
+    def _open_run(
+        self,
+        message: RunRequest,
+        head: Head,
+        body: bytes,
+        task: Task[..., Any],
+        parts: tuple[Any, Any, Any],
+    ) -> Run:
+        args, kwargs, embed = parts
+        request = Context.__new__(Context)
+        fields = request.__dict__
+        fields.update(head.fields)
+        fields["id"] = message.id
+        fields["args"] = args
+        fields["kwargs"] = kwargs
+        fields["token"] = message.token
+        fields["hostname"] = self._hostname
+        raw = message.raw
+        fields["priority"] = raw[1] - 48
+        fields["due_ms"] = int.from_bytes(raw[8:14], "big")
+        fields["expires_ms"] = int.from_bytes(raw[14:20], "big")
+        if message.deliveries:
+            fields["deliveries"] = message.deliveries
+        if message.handbacks:
+            fields["handbacks"] = message.handbacks
+        if embed:
+            for name in ("callbacks", "errbacks", "chain", "chord"):
+                fields[name] = embed.get(name)
+        return Run(message, head, body, task, request)
+
+
+#: Prefix and names come on top of what the sender's cap counts.
+_MARGIN = 4096
