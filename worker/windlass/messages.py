@@ -182,7 +182,7 @@ def decode_message(message_id: str, raw: bytes) -> Message:
         raise DecodeError("Message headers are cut short.")
     try:
         headers = _decode_headers(raw[envelope.headers_at + 4 : body_at])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"Message headers cannot be decoded: {error}.") from error
     return Message(
         id=message_id,

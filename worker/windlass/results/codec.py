@@ -223,7 +223,7 @@ def _open(raw: bytes) -> tuple[_Header, int]:
         raise _cut_short(len(raw), value_at)
     try:
         return _decode_header(raw[_HEADER_AT:value_at]), value_at
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _damaged(error) from error
 
 
