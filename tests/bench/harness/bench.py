@@ -44,11 +44,15 @@ class Bench:
         shared = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else self.folder
         self.marks = MarksPage(shared / f"windlass-bench-{os.getpid()}", create=True)
         self.redis = BenchRedis(self.folder)
-        self.message_bytes = 150
+        self.message_bytes = 124  # of noop.delay() in Windlass, id included
 
     def scaled(self, count: int, *, at_least: int = 20) -> int:
         """Return a count for this run's scale."""
         return max(at_least, int(count * self.scale))
+
+    def seconds(self, full_s: float) -> float:
+        """Return a duration for this run's scale, a tenth of the full one at least."""
+        return full_s * min(1.0, max(0.1, self.scale))
 
     def fresh(self) -> None:
         """Empty the server and the page."""

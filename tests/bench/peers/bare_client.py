@@ -12,7 +12,7 @@ from harness.peer import URL_NAME
 
 QUEUE = "bare:queue"
 #: Length of a message of `noop.delay()` as Windlass stores it (prefix, headers, body and id).
-MESSAGE_BYTES = int(os.environ.get("BENCH_MESSAGE_BYTES", "150"))
+MESSAGE_BYTES = int(os.environ.get("BENCH_MESSAGE_BYTES", "124"))
 
 
 def message(task: str, arguments: tuple[int, ...]) -> tuple[str, bytes]:

@@ -18,10 +18,10 @@ def idle(bench: Bench, peer: Peer) -> dict[str, float]:
     """Memory, CPU and Redis commands of an idle worker that has run a few tasks."""
     bench.fresh()
     flavour = Flavour()
-    watch_s = max(2.0, _WATCH_S * min(1.0, bench.scale))
+    watch_s = bench.seconds(_WATCH_S)
     with bench.client(peer, flavour) as client, bench.workers(peer, flavour) as workers:
         bench.warm(peer, client, workers)
-        time.sleep(_SETTLE_S)
+        time.sleep(bench.seconds(_SETTLE_S))
         calls_before = sum(bench.redis.commands().values())
         before = bench.sample(workers)
         time.sleep(watch_s)

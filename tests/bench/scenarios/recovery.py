@@ -19,7 +19,7 @@ def recovery(bench: Bench, peer: Peer) -> dict[str, float]:
     marks = bench.marks
     with bench.client(peer, flavour) as client, bench.workers(peer, flavour) as workers:
         bench.warm(peer, client, workers)
-        time.sleep(2)  # so that the second worker is up as well
+        time.sleep(bench.seconds(2))  # so that the second worker is up as well
         client.ask("send", task="work50", count=count, bulk=True)
         bench.require(lambda: marks.marked(count) >= count // 10, workers=workers, timeout_s=30)
         victim, survivor = workers

@@ -17,23 +17,23 @@ def memory(bench: Bench, peer: Peer) -> dict[str, float]:
     """Bytes of 100,000 waiting tasks in Redis, and what they add to an idle worker."""
     bench.fresh()
     flavour = Flavour()
-    count = bench.scaled(_WAITING)
+    count, watch_s = bench.scaled(_WAITING), bench.seconds(2)
     with bench.client(peer, flavour) as client, bench.workers(peer, flavour) as workers:
         bench.warm(peer, client, workers)
-        time.sleep(1)
+        time.sleep(bench.seconds(1))
         worker_before = pss_mb([pid for worker in workers for pid in worker.tree()])
         redis_before = bench.redis.used_memory()
         client.ask("schedule", task="noop", count=count, delay_s=_LATER_S)
         redis_after = bench.redis.used_memory()
-        time.sleep(1)
+        time.sleep(bench.seconds(1))
         before = bench.sample(workers)
-        time.sleep(2)
+        time.sleep(watch_s)
         after = bench.sample(workers)
         worker_after = pss_mb([pid for worker in workers for pid in worker.tree()])
     return {
         "redis_bytes_each": (redis_after - redis_before) / count,
         "worker_growth_mb": worker_after - worker_before,
-        "worker_cpu_percent": (after.workers_s - before.workers_s) / 2 * 100,
+        "worker_cpu_percent": (after.workers_s - before.workers_s) / watch_s * 100,
     }
 
 
@@ -45,7 +45,7 @@ def lateness(bench: Bench, peer: Peer) -> dict[str, float]:
     spread = random.Random(3)
     with bench.client(peer, flavour) as client, bench.workers(peer, flavour) as workers:
         bench.warm(peer, client, workers)
-        delays_s = [spread.uniform(3, 8) for _ in range(count)]
+        delays_s = [bench.seconds(spread.uniform(3, 8)) for _ in range(count)]
         due_ns = client.ask("later", task="mark", delays_s=delays_s)["due_ns"]
         bench.require(lambda: bench.marks.marked(count) == count, workers=workers, timeout_s=30)
         started_ns = bench.marks.times_ns(count)
