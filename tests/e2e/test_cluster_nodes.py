@@ -1,6 +1,7 @@
 """A node can be taken away: its pods move to another."""
 
 import pytest
+
 from windlass_cluster.access import Access
 from windlass_cluster.draining import drained
 from windlass_cluster.manifests import web

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from windlass_cluster.commands import wait_until
 from windlass_cluster.errors import ClusterError
 from windlass_cluster.native.api_level import ApiLevel
@@ -17,7 +18,7 @@ _UP_WARM_S = 10.0
 
 
 @pytest.fixture
-def level(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest):  # noqa: ANN201
+def level(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest):
     """A level of the test's own, its state in a folder of the test's own."""
     reason = ApiLevel.why_not()
     if reason is not None:

@@ -1,6 +1,7 @@
 """The light level is a real API server: it validates, admits, authorises and collects garbage."""
 
 import pytest
+
 from windlass_cluster.access import Access
 from windlass_cluster.commands import wait_until
 from windlass_cluster.errors import CommandFailedError
@@ -33,9 +34,7 @@ _CRD = {
                 "name": "v1",
                 "served": True,
                 "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {"type": "object", "properties": {"spec": _LIMITS}}
-                },
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": _LIMITS}}},
             }
         ],
     },
@@ -75,7 +74,7 @@ def test_good_object_is_stored_with_its_defaults(kube_namespace: Namespace) -> N
 
 @pytest.mark.usefixtures("ranges")
 def test_unknown_field_is_refused_by_strict_validation(kube_namespace: Namespace) -> None:
-    with pytest.raises(CommandFailedError, match="unknown field|field not declared in schema"):
+    with pytest.raises(CommandFailedError, match=r"unknown field|field not declared in schema"):
         kube_namespace.apply(_range(max=2, maximum=3))
 
 

@@ -1,4 +1,4 @@
-"""Kubernetes objects for tests, as dictionaries: small, and allowed under the restricted profile."""
+"""Kubernetes objects for tests, as dictionaries: small, and fit for the restricted profile."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -45,9 +45,9 @@ _PIP_SETTINGS = ("PIP_CERT", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """What to build: a Dockerfile with its context."""
+    """What to build: a Dockerfile with its context, and the image's name without a tag."""
 
-    reference: str
+    name: str
     context: Path
     file: Path
     target: str | None = None
@@ -74,20 +74,27 @@ def python_image() -> str:
 def redis_image() -> str:
     """The reference of the Redis image, made once per base image and Dockerfile."""
     folder = paths.IMAGES / "redis"
-    dockerfile = folder / "Dockerfile"
-    base = python_image()
-    key = hashlib.sha256(f"{base}\n{dockerfile.read_text()}".encode()).hexdigest()[:12]
-    reference = f"{REDIS_IMAGE}:{key}"
-    if not _is_stored(reference):
-        arguments = {"BASE_IMAGE": base}
-        with step("making the Redis image", usually="30 s, once"):
-            build(Build(reference=reference, context=folder, file=dockerfile, arguments=arguments))
-    return reference
+    arguments = {"BASE_IMAGE": python_image()}
+    with step("making the Redis image", usually="10 s, once"):
+        return build(
+            Build(
+                name=REDIS_IMAGE,
+                context=folder,
+                file=folder / "Dockerfile",
+                arguments=arguments,
+            )
+        )
 
 
-def build(what: Build) -> None:
-    """Builds an image with buildah, using the layers of earlier builds."""
+def build(what: Build) -> str:
+    """Builds an image with buildah, using the layers of earlier builds.
+
+    Returns:
+        A reference whose tag is taken from the image's content: another image is another name.
+    """
     debian.ensure(debian.MAKE_IMAGES)
+    label = what.name.rpartition("/")[2]
+    identity = paths.cache_dir() / "logs" / f"image-{label}.{os.getpid()}.id"
     argv = [
         *_buildah("bud"),
         "--isolation=chroot",
@@ -96,15 +103,19 @@ def build(what: Build) -> None:
         "--pull=never",
         "--format=oci",
         f"--file={what.file}",
-        f"--tag={what.reference}",
+        f"--iidfile={identity}",
     ]
     if what.target:
         argv.append(f"--target={what.target}")
     for name, value in what.arguments.items():
         argv.append(f"--build-arg={name}={value}")
     argv += [*_reaching_pypi(), str(what.context)]
-    log = paths.cache_dir() / "logs" / f"image-{what.reference.replace('/', '_')}.log"
-    run_logged(argv, log)
+    run_logged(argv, paths.cache_dir() / "logs" / f"image-{label}.log")
+    image_id = identity.read_text().strip().removeprefix("sha256:")
+    identity.unlink()
+    reference = f"{what.name}:{image_id[:12]}"
+    run([*_buildah("tag"), image_id, reference])
+    return reference
 
 
 def export(reference: str) -> str:

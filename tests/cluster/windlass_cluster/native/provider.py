@@ -54,11 +54,11 @@ class Native:
         """Brings up what is not up yet; builds first what was never built here."""
         self._prepare_machine()
         with locked(self._lock):
-            if self._node(1).supervisor.pid() is None:
+            if self.node(1).supervisor.pid() is None:
                 self._remove()
                 self._start_first(wanted.owner_pid)
             for number in range(2, wanted.nodes + 1):
-                if self._node(number).supervisor.pid() is None:
+                if self.node(number).supervisor.pid() is None:
                     self._start_another(number, wanted.owner_pid)
             self._wait_for_nodes()
             if wanted.metrics_server:
@@ -67,7 +67,7 @@ class Native:
 
     def access(self) -> Access:
         """The way into the cluster, if it is up."""
-        if self._node(1).supervisor.pid() is None:
+        if self.node(1).supervisor.pid() is None:
             raise ClusterError("The native cluster is not up. Start it: make cluster-up")
         return self._access()
 
@@ -93,20 +93,16 @@ class Native:
         return Status(up=True, lines=lines)
 
     def build(self, image: ImageBuild) -> str:
-        """Builds with buildah on our own Debian with Python; the tag is the content's digest."""
-        built = f"{image.name}:build"
-        base = {image.base_argument: images.python_image()}
-        images.build(
+        """Builds with buildah on our own Debian with Python; the tag tells the content."""
+        return images.build(
             images.Build(
-                reference=built,
+                name=image.name,
                 context=image.context,
                 file=image.file,
                 target=image.target,
-                arguments=base,
+                arguments={image.base_argument: images.python_image()},
             )
         )
-        digest = images.export(built).removeprefix("sha256:")
-        return f"{image.name}:{digest[:12]}"
 
     def load(self, reference: str) -> None:
         """Hands an image to every node, only the layers that the node lacks."""
@@ -138,7 +134,7 @@ class Native:
         images.pause_manifest()
 
     def _start_first(self, owner_pid: int | None) -> None:
-        node, control_plane = self._node(1), self._control_plane
+        node, control_plane = self.node(1), self._control_plane
         node.folder.mkdir(parents=True, mode=0o700)
         os.chmod(self._folder, 0o700)
         control_plane.issue_certificates()
@@ -165,13 +161,13 @@ class Native:
         self._access().apply(*dns.access_rules())
 
     def _start_another(self, number: int, owner_pid: int | None) -> None:
-        node = self._node(number)
+        node = self.node(number)
         shutil.rmtree(node.folder, ignore_errors=True)
         node.folder.mkdir(parents=True, mode=0o700)
         node.prepare()
         with step(f"starting {node.name}"):
             self._start(node, node.processes(), owner_pid)
-        network.connect_another(self._pid(node), number, self._pid(self._node(1)))
+        network.connect_another(self._pid(node), number, self._pid(self.node(1)))
         network.route_pods({one.number: self._pid(one) for one in self._nodes()})
         node.supervisor.open_gate()
         self._when_runtime_answers(node)
@@ -212,7 +208,7 @@ class Native:
         supervisor = Supervisor(self._folder / "metrics-server")
         if supervisor.outer_pid() is None:
             process = metrics.process(self._control_plane)
-            supervisor.start(Plan(processes=[process], inside_pid=self._pid(self._node(1))))
+            supervisor.start(Plan(processes=[process], inside_pid=self._pid(self.node(1))))
             supervisor.open_gate()
         metrics.register(self._access(), self._control_plane.pki.cert("ca"))
 
@@ -228,15 +224,9 @@ class Native:
             with contextlib.suppress(OSError):
                 KUBELET_ROOT.rmdir()
 
-    def _manifest(self, reference: str) -> str:
-        """The manifest of a reference whose tag is a digest, else of what buildah calls so."""
-        name, _, tag = reference.rpartition(":")
-        try:
-            built = images.layout().manifest_digest(f"{name}:build")
-            if built.removeprefix("sha256:").startswith(tag):
-                return built
-        except KeyError:
-            pass
+    @staticmethod
+    def _manifest(reference: str) -> str:
+        """The manifest of an image, which is exported first if it never was."""
         try:
             return images.layout().manifest_digest(reference)
         except KeyError:
@@ -263,7 +253,8 @@ class Native:
     def _access(self) -> Access:
         return Access(kubeconfig=self._folder / "kubeconfig", provider=self.name)
 
-    def _node(self, number: int) -> Node:
+    def node(self, number: int) -> Node:
+        """A node by its number, whether it is up or not."""
         return Node(
             number=number,
             cluster=self.cluster,
@@ -274,7 +265,7 @@ class Native:
     def _nodes(self) -> list[Node]:
         """Every node this cluster has a folder for, by number."""
         folders = self._folder.glob("node-*") if self._folder.is_dir() else []
-        return [self._node(int(one.name.removeprefix("node-"))) for one in sorted(folders)]
+        return [self.node(int(one.name.removeprefix("node-"))) for one in sorted(folders)]
 
     @staticmethod
     def _pid(node: Node) -> int:
