@@ -6,7 +6,7 @@ Next in the walk: `windlass.sending`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 _NAMED = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -37,7 +37,7 @@ class ArgumentCheck:
             parameter.default is inspect.Parameter.empty for parameter in parameters
         )
 
-    def __call__(self, args: tuple[Any, ...] | list[Any], kwargs: Mapping[str, Any]) -> None:
+    def __call__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Return if the arguments fit.
 
         Raises:

@@ -31,6 +31,9 @@ T = TypeVar("T")
 ManyItem = Sequence[Any] | tuple[Sequence[Any], Mapping[str, Any]] | Mapping[str, Any]
 
 
+_NO_KWARGS: dict[str, Any] = {}
+
+
 class Calling(Generic[P, R]):
     """How a task is called. Mixed into `Task`, and only there.
 
@@ -281,6 +284,8 @@ def _by_position(more: tuple[Any, ...], options: Mapping[str, Any]) -> dict[str,
 
 
 def _call_of(task: Task[..., Any], item: ManyItem, options: dict[str, Any]) -> Call:
+    if type(item) is tuple and (len(item) != 2 or type(item[1]) is not dict):
+        return Call(task.name, task, item, _NO_KWARGS, options)
     if isinstance(item, Signature):
         if item.task != task.name:
             text = f"send_many of {task.name!r} got a signature of {item.task!r}."

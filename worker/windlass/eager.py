@@ -185,17 +185,20 @@ class _Attempt:
         if isinstance(error, Reject):
             return self._end(error, states.REJECTED, None)
         if isinstance(error, Retry):
-            return self._again(PendingRetry(error, None, None, {}))
+            self._again(PendingRetry(error, None, None, {}))
+            return None
         policy = self._spec.policy
         if policy.covers(error):
             allowed = policy.decide(request.retries, max_retries=policy.kwargs.get("max_retries"))
             if allowed.retry:
-                return self._again(PendingRetry(Retry(exc=error), None, None, {}))
+                self._again(PendingRetry(Retry(exc=error), None, None, {}))
+                return None
         return self._failed(error)
 
     def _carry_out(self, pending: PendingRetry | PendingReplacement) -> EagerResult[Any] | None:
         if isinstance(pending, PendingRetry):
-            return self._again(pending)
+            self._again(pending)
+            return None
         request = self._request
         signature: Signature[Any] = pending.signature.clone(task_id=request.id)
         for linked in request.callbacks or ():

@@ -96,7 +96,7 @@ def overridden(task: Hooks) -> dict[str, Callable[..., None] | None]:
     }
 
 
-def bind(task: Hooks, hook: Any) -> Any:
+def bind(task: object, hook: Any) -> Any:
     """Make a function given as a task's option a method of that task."""
     return MethodType(hook, task) if hasattr(hook, "__get__") else hook
 

@@ -33,8 +33,12 @@ def update_state(
     stored = StoredResult(payload=payload, ttl_ms=ttl_ms(task.app.conf.current))
     if request.token is not None and target == request.id and request.queue is not None:
         task.app.broker.set_state(target, request.queue, request.token, stored)
-    elif not request.is_eager or task.app.conf.current.task_store_eager_result:
-        task.app.backend.store_raw(target, stored.payload, stored.ttl_ms)
+        return
+    backend = task.app.backend
+    if backend is not None and (
+        not request.is_eager or task.app.conf.current.task_store_eager_result
+    ):
+        backend.store_raw(target, stored.payload, stored.ttl_ms)
 
 
 def encode(settings: Settings, task_id: str, state: str, meta: Any) -> bytes:

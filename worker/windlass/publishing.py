@@ -65,23 +65,29 @@ def build_all(app: Windlass, calls: Sequence[Call]) -> list[Outgoing]:
     """Build the messages of many calls; those that share task and options share the work."""
     messages = []
     plan, planned = None, None
-    for call in calls:
+    for call, new_id in zip(calls, sending.new_ids(len(calls)), strict=True):
         name, task, args, kwargs, options = call
         if task is not None:
             args, kwargs = task.prepare_arguments(args, kwargs)
-        key = (name, task, id(options))
-        if plan is None or planned != key or app.router.depends_on_call(name):
-            plan, planned = sending.plan_calls(app, name, task, options, args, kwargs), key
-        messages.append(plan.message(args, kwargs, options.get("task_id")))
+        if (
+            plan is None
+            or planned is None
+            or planned.options is not options
+            or (planned.name != name)
+        ):
+            plan = sending.plan_calls(app, name, task, options, args, kwargs)
+            planned = None if app.router.depends_on_call(name) else call
+        messages.append(plan.message(args, kwargs, options.get("task_id") or new_id))
     return messages
 
 
 def _handles(
     app: Windlass, outgoing: Sequence[Outgoing], calls: Sequence[Call]
 ) -> list[AsyncResult[Any]]:
+    ids = (message.id for message in outgoing)
     return [
-        _handle(app, message.id, call.task, call.options)
-        for message, call in zip(outgoing, calls, strict=True)
+        _handle(app, task_id, task, options)
+        for task_id, (_, task, _, _, options) in zip(ids, calls, strict=True)
     ]
 
 

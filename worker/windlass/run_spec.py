@@ -60,6 +60,11 @@ class RunSpec:
 
     run: Callable[..., Any]
     models: ModelCoder | None
+    before_start: Callable[..., None] | None
+    on_success: Callable[..., None] | None
+    on_failure: Callable[..., None] | None
+    on_retry: Callable[..., None] | None
+    after_return: Callable[..., None] | None
 
     def __init__(self, task: Task[..., Any], settings: Settings) -> None:
         self.settings = settings

@@ -15,11 +15,11 @@ from datetime import datetime
 from types import MethodType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
-from windlass import context, hooks, progress, shared
+from windlass import context, errors, hooks, progress, shared
 from windlass.arguments import ArgumentCheck
 from windlass.calling import Calling
 from windlass.context import Context, PendingReplacement, PendingRetry
-from windlass.errors import Ignore, MaxRetriesExceededError, Retry
+from windlass.errors import Ignore, Retry
 from windlass.pydantic_arguments import ModelCoder
 from windlass.results.handle import AsyncResult
 from windlass.retries import RetryPolicy
@@ -42,7 +42,7 @@ class Task(TaskOptions, Calling[P, R], hooks.Hooks):
     `request` belongs to a call. The options are class attributes, described in `TaskOptions`.
     """
 
-    MaxRetriesExceededError = MaxRetriesExceededError
+    MaxRetriesExceededError = errors.MaxRetriesExceededError
 
     _app: Windlass | None = None
 
@@ -139,7 +139,7 @@ class Task(TaskOptions, Calling[P, R], hooks.Hooks):
             raise retry from cause
         return retry
 
-    def _used_up(self, request: Context) -> MaxRetriesExceededError:
+    def _used_up(self, request: Context) -> errors.MaxRetriesExceededError:
         text = (
             f"Can't retry {self.name}[{request.id}] args:{request.argsrepr} "
             f"kwargs:{request.kwargsrepr}: it was retried {request.retries} times."
@@ -314,7 +314,7 @@ def build_task(
     given = dict(options or {})
     bound = given.get("bind", task.bind)
     vars(task)["run"] = MethodType(fun, task) if bound else fun
-    functools.update_wrapper(task, fun, updated=())  # type: ignore[arg-type]  # a callable object
+    functools.update_wrapper(task, fun, updated=())
     vars(task)["__wrapped__"] = task.run
     given.setdefault("name", task.name or f"{fun.__module__}.{fun.__qualname__}")
     bind_task(app, task, given)

@@ -7,7 +7,7 @@ Next in the walk: `windlass.task`.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -143,7 +143,7 @@ class TaskOptions:
         Raises:
             ConfigurationError: A value is ill-typed; the text names the option.
         """
-        checks = {
+        checks: dict[str, Callable[[Any], object]] = {
             "rate_limit": parse_rate,
             "queue": check_queue_name,
             "priority": check_priority,

@@ -43,7 +43,7 @@ class LimitedCoroutine(Coroutine[Any, Any, T]):
         self._is_spent = False  # the limit was raised
 
     def __await__(self) -> Generator[Any, Any, T]:
-        return self  # type: ignore[return-value]  # it has a generator's methods
+        return self  # it has a generator's methods
 
     def __iter__(self) -> LimitedCoroutine[T]:
         return self

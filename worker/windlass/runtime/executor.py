@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from windlass import context, hooks
+from windlass import context
 from windlass.context import Context
-from windlass.errors import ContentDisallowed, DecodeError, NotRegistered
+from windlass.errors import ContentDisallowed, DecodeError
 from windlass.run_spec import RunSpec, spec_of
 from windlass.runtime import classify
 from windlass.runtime.coroutines import LimitedCoroutine, LoopRunner, SoftLimit
@@ -232,7 +232,7 @@ class Executor:
             return Buried("content_disallowed", str(error))
         except DecodeError as error:
             return Buried("undecodable", str(error))
-        if isinstance(value, list | tuple) and len(value) == 3:  # noqa: PLR2004 - args, kwargs, embed
+        if isinstance(value, list | tuple) and len(value) == 3:
             args, kwargs, embed = value
             if isinstance(args, list | tuple) and isinstance(kwargs, dict):
                 return args, kwargs, embed

@@ -9,12 +9,32 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from windlass import messages
 from windlass.errors import DecodeError
-from windlass.messages import PREFIX_SIZE, Headers
+from windlass.messages import FORMAT_VERSION, PREFIX_SIZE, Headers
 
 #: Heads that are kept; a client process adds one for each task it calls.
 _KEPT = 2048
+_decode_headers = msgspec.json.Decoder(Headers).decode
+#: Headers that are fields of a request under the same name.
+_SAME_NAME = (
+    "root_id",
+    "parent_id",
+    "retries",
+    "origin",
+    "group",
+    "group_index",
+    "shadow",
+    "ignore_result",
+    "reply_to",
+    "replaced_task_nesting",
+    "stamps",
+    "stamped_headers",
+    "headers",
+    "correlation_id",
+)
 
 
 class Head:
@@ -24,7 +44,7 @@ class Head:
         queue: Name of the queue.
         task: Name of the task.
         headers: As sent; shared between messages, not to be changed.
-        fields: What the headers say, as fields of a request; None where defaults apply to all.
+        fields: What the headers say, as fields of a request.
     """
 
     __slots__ = ("fields", "headers", "queue", "task")
@@ -37,10 +57,11 @@ class Head:
 
 
 class Opener:
-    """Opens messages, remembering the heads it has seen."""
+    """Opens messages, remembering the heads and addresses it has seen."""
 
     def __init__(self) -> None:
         self._heads: dict[bytes, Head] = {}
+        self._addresses: dict[bytes, tuple[str, str]] = {}
 
     def open(self, raw: bytes) -> tuple[Head, bytes]:
         """Return the head and the body of a message.
@@ -52,21 +73,46 @@ class Opener:
             task_at = PREFIX_SIZE + 1 + raw[PREFIX_SIZE]
             headers_at = task_at + 2 + int.from_bytes(raw[task_at : task_at + 2], "big")
             body_at = headers_at + 4 + int.from_bytes(raw[headers_at : headers_at + 4], "big")
-            head = self._heads.get(raw[PREFIX_SIZE:body_at])
+            if raw[0] != FORMAT_VERSION or body_at > len(raw):
+                return self._decode(raw)
         except IndexError:
-            head, body_at = None, 0
-        if head is not None and raw[0] == messages.FORMAT_VERSION:
-            return head, raw[body_at:]
-        return self._decode(raw, body_at)
+            return self._decode(raw)
+        key = raw[PREFIX_SIZE:body_at]
+        head = self._heads.get(key)
+        if head is None:
+            address = self._addresses.get(raw[PREFIX_SIZE:headers_at])
+            if address is None:
+                self._decode(raw)  # raises where queue or task are not text
+                address = self._learn(raw, headers_at)
+            head = Head(*address, _headers(raw[headers_at + 4 : body_at]))
+            if _is_common(head.headers):
+                _make_room(self._heads)
+                self._heads[key] = head
+        return head, raw[body_at:]
 
-    def _decode(self, raw: bytes, body_at: int) -> tuple[Head, bytes]:
+    def _learn(self, raw: bytes, headers_at: int) -> tuple[str, str]:
+        envelope = messages.open_envelope(raw)
+        _make_room(self._addresses)
+        address = self._addresses[raw[PREFIX_SIZE:headers_at]] = (envelope.queue, envelope.task)
+        return address
+
+    def _decode(self, raw: bytes) -> tuple[Head, bytes]:
+        """Decode step by step, with an error that says which step fails."""
         message = messages.decode_message("", raw)
-        head = Head(message.queue, message.task, message.headers)
-        if _is_common(message.headers):
-            if len(self._heads) >= _KEPT:
-                self._heads.clear()
-            self._heads[raw[PREFIX_SIZE:body_at]] = head
-        return head, message.body
+        return Head(message.queue, message.task, message.headers), message.body
+
+
+def _headers(data: bytes) -> Headers:
+    try:
+        return _decode_headers(data)
+    except msgspec.DecodeError as error:
+        text = f"Message headers cannot be decoded: {error}."
+        raise DecodeError(text) from error
+
+
+def _make_room(kept: dict[bytes, Any]) -> None:
+    if len(kept) >= _KEPT:
+        kept.clear()
 
 
 def _is_common(headers: Headers) -> bool:
@@ -84,26 +130,10 @@ def _is_common(headers: Headers) -> bool:
 def _fields(task: str, queue: str, headers: Headers) -> dict[str, Any]:
     """Return the request's fields that differ from the defaults of `Context`."""
     fields: dict[str, Any] = {"task": task, "queue": queue, "called_directly": False}
-    for name in (
-        "root_id",
-        "parent_id",
-        "group",
-        "group_index",
-        "retries",
-        "shadow",
-        "origin",
-        "ignore_result",
-        "reply_to",
-        "replaced_task_nesting",
-        "stamps",
-        "stamped_headers",
-        "headers",
-    ):
+    for name in _SAME_NAME:
         value = getattr(headers, name)
-        if value:
+        if value is not None:
             fields[name] = value
-    if headers.correlation_id is not None:
-        fields["correlation_id"] = headers.correlation_id
     if headers.timelimit is not None:
         fields["timelimit"] = list(headers.timelimit)
     return fields
@@ -116,5 +146,5 @@ def timelimit_of(head: Head) -> tuple[float | None, float | None]:
 
 def decode_problem(raw: bytes, error: DecodeError) -> str:
     """Return the dead letter's reason for bytes that could not be opened."""
-    is_newer = len(raw) > PREFIX_SIZE and raw[0] != messages.FORMAT_VERSION
+    is_newer = len(raw) > PREFIX_SIZE and raw[0] != FORMAT_VERSION
     return "unsupported_version" if is_newer else "undecodable"
