@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 from windlass.brokers.base import StoredResult
 from windlass.brokers.publish_retry import PublishRetry
 from windlass.errors import ConfigurationError, WorkerLostError
+from windlass.log import scrub
 from windlass.results import codec
-from windlass.settings.check import censor
 
 if TYPE_CHECKING:
     from windlass.brokers.redis import RedisBroker
@@ -119,8 +119,8 @@ def check_backend(settings: Settings) -> None:
         backend = _redis_address(backend, "result_backend", "result backends")
         if _database(backend) != _database(broker):
             msg = (
-                f"Setting result_backend is {censor(backend)}, and broker_url is "
-                f"{censor(broker)}. Expected the same server and database (an outcome and its "
+                f"Setting result_backend is {scrub(backend)}, and broker_url is "
+                f"{scrub(broker)}. Expected the same server and database (an outcome and its "
                 "acknowledgement are one transaction); other result stores come in a later "
                 "version. Set result_backend='redis://', which is the broker's own."
             )
@@ -132,7 +132,7 @@ def _redis_address(url: str, setting: str, what: str) -> str:
     scheme = _ALIASES.get(scheme, scheme)
     if not separator or scheme not in REDIS_SCHEMES:
         msg = (
-            f"Setting {setting} is {censor(url)!r}. Expected an address that starts with "
+            f"Setting {setting} is {scrub(url)!r}. Expected an address that starts with "
             f"{', '.join(f'{name}://' for name in REDIS_SCHEMES)}; other {what} come in later "
             "versions."
         )

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import pydantic
 
 from windlass.errors import ConfigurationError, nearest
+from windlass.log import scrub
 from windlass.settings import celery_names
 from windlass.settings.model import NAMES, Settings
 
-_PASSWORD = re.compile(r"(?<=:)[^:@/]+(?=@)")
 _REFERENCE = "docs/reference/settings.md lists every setting."
 
 
-def censor(text: str) -> str:
-    """Hide the password of an address."""
-    return _PASSWORD.sub("***", text)
+def without_secrets(value: Any) -> Any:  # a value of any setting
+    """Return a value fit for people to see: without the passwords of addresses and options."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, Mapping):
+        return {
+            key: "***" if "password" in str(key) else without_secrets(item)
+            for key, item in value.items()
+        }
+    return value
 
 
 def validated(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
@@ -30,23 +36,24 @@ def validated(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings
     try:
         return Settings.model_validate(dict(values))
     except pydantic.ValidationError as error:
-        raise ConfigurationError(_explain(error, origins)) from None
+        raise ConfigurationError(_explain(error, values, origins)) from None
 
 
-def _explain(error: pydantic.ValidationError, origins: Mapping[str, str]) -> str:
-    problems: dict[str, tuple[Any, list[str]]] = {}
+def _explain(
+    error: pydantic.ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]
+) -> str:
+    problems: dict[str, list[str]] = {}
     for item in error.errors(include_url=False):
         name = str(item["loc"][0])
-        # A union reports each of its members, with the same input for all of them.
-        _, texts = problems.setdefault(name, (item["input"], []))
+        texts = problems.setdefault(name, [])  # a union reports each of its members
         text = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
         text = text if text.startswith("expected") else f"expected {text}"
         if text not in texts:
             texts.append(text)
     return " ".join(
-        f"Setting {name} is {censor(repr(value))} ({origins.get(name, 'default')}); "
-        f"{'; or '.join(texts)}."
-        for name, (value, texts) in problems.items()
+        f"Setting {name} is {scrub(repr(without_secrets(values[name])))} "
+        f"({origins.get(name, 'default')}); {'; or '.join(texts)}."
+        for name, texts in problems.items()
     )
 
 

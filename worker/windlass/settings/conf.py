@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import Any
 
 from windlass.errors import ConfigurationError
 from windlass.settings import celery_names, sources
-from windlass.settings.check import censor, unknown_setting, validated
+from windlass.settings.check import unknown_setting, validated, without_secrets
 from windlass.settings.model import NAMES, Settings
 
 #: What tests toggle: these may change at any time.
@@ -86,7 +87,9 @@ class Conf(MutableMapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         settings = self.current
         if name in NAMES:
-            return getattr(settings, name)
+            value = getattr(settings, name)
+            # Read-only: writing into the dict would change nothing, and be silent about it.
+            return MappingProxyType(value) if isinstance(value, dict) else value
         if name in self._ignored:
             return self._ignored[name]
         raise KeyError(name)
@@ -128,7 +131,7 @@ class Conf(MutableMapping[str, Any]):
         current = self.current
         rows = [(name, getattr(current, name), self.origin(name)) for name in sorted(NAMES)]
         return [
-            (name, censor(value) if isinstance(value, str) else value, origin)
+            (name, without_secrets(value), origin)
             for name, value, origin in rows
             if with_defaults or origin != "default"
         ]

@@ -279,6 +279,14 @@ class WorkerSettings(_Group):
     worker_log_color: bool | None = None
     """Colours in the worker's log. None: on a terminal."""
 
+    @field_validator("worker_pool", mode="before")
+    @classmethod
+    def _name_pool(cls, value: Any) -> Any:
+        if value in ("gevent", "eventlet"):
+            msg = f"expected 'asyncio' (async def tasks) or 'threads'; there is no {value} pool"
+            raise ValueError(msg)
+        return "prefork" if value == "processes" else value
+
 
 class Settings(BrokerSettings, TaskSettings, ResultSettings, WorkerSettings):
     """All settings, frozen."""

@@ -7,6 +7,7 @@ settings with the first, the worker reads them with the second.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import json
 import re
@@ -15,7 +16,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from windlass.errors import ConfigurationError, nearest
+from windlass.errors import ConfigurationError
 from windlass.settings import celery_names
 from windlass.settings.check import unknown_setting, validated
 from windlass.settings.model import NAMES, Settings
@@ -74,13 +75,10 @@ def load_object(path: str) -> object:
     try:
         found: object = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there; something that it imports is not
         parent, _, last = module_name.rpartition(".")
-        missing = error.name or ""
-        if (
-            attribute
-            or not parent
-            or not (module_name == missing or module_name.startswith(missing))
-        ):
+        if attribute or not parent:
             raise ConfigurationObjectNotFoundError(path, error) from error
         try:
             return getattr(importlib.import_module(parent), last)
@@ -155,19 +153,22 @@ def from_env(environ: Mapping[str, str]) -> dict[str, Any]:
         name = variable[len(PREFIX) :].lower()
         if name in NAMES:
             found[name] = text if name in _TEXT_SETTINGS else _parse(text)
+        elif _SERVICE_VARIABLE.search(variable):
+            continue
         elif celery_names.is_known(name):
             found[name] = text
-        elif not _SERVICE_VARIABLE.search(variable):
+        else:
             _refuse_slip(variable, name)
     return found
 
 
 def _refuse_slip(variable: str, name: str) -> None:
     """Refuse a misspelt variable; leave alone what merely shares the prefix."""
-    close = nearest(name, NAMES)
+    close = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.8)
     if close:
         msg = (
-            f"Environment variable {variable} is not a setting.{close} Expected {PREFIX}<SETTING>."
+            f"Environment variable {variable} names no setting. Did you mean "
+            f"{PREFIX}{close[0].upper()}? Expected {PREFIX}<SETTING>."
         )
         raise ConfigurationError(msg)
 
