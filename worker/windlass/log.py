@@ -24,8 +24,8 @@ TaskContext = Callable[[], tuple[str, str] | None]
 # Greedy up to the last "@" of the word: passwords may contain one.
 _PASSWORD_IN_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/@:'\"]*:)[^\s'\"]*(?=@)", re.I)
 _PASSWORD_IN_QUERY = re.compile(r"([?&](?:password|passwd|token|secret)=)[^\s&'\"]+", re.I)
-#: Logger of the lines that every task writes: received, started, succeeded.
-ROUTINE = "windlass.routine"
+#: Logger of what becomes of each task: succeeded, failed, retried.
+ROUTINE = "windlass.tasks"
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 
@@ -171,7 +171,7 @@ class _TaskAwareFormatter(logging.Formatter):
         task = self._context() if self._context else None
         if task is None:
             return own
-        return {"task": task[0], "task_id": task[1], **own}
+        return {"task": task[0], "message_id": task[1], **own}
 
     def _name(self, record: logging.LogRecord) -> str:
         return (

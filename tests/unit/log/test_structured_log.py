@@ -83,7 +83,7 @@ def test_records_of_a_task_carry_its_name_and_id(lines) -> None:
     logging.getLogger("anything").info("charging")
 
     entry = json.loads(stream.getvalue())
-    assert (entry["task"], entry["task_id"]) == ("shop.pay", "id-1")
+    assert (entry["task"], entry["message_id"]) == ("shop.pay", "id-1")
 
 
 @pytest.mark.parametrize(

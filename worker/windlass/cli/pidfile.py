@@ -24,7 +24,8 @@ def pidfile(path: str | None) -> Iterator[None]:
         return
     file = Path(path)
     holder = _holder(file)
-    if holder:
+    # Our own number: in a container every start is process 1, so the file is a leftover.
+    if holder and holder != os.getpid():
         message = (
             f"--pidfile {path}: process {holder} holds it and is alive. Stop that worker first, or "
             "choose another file."
@@ -45,8 +46,9 @@ def pidfile(path: str | None) -> Iterator[None]:
 def _holder(file: Path) -> int:
     try:
         pid = int(file.read_text().strip() or 0)
-        if pid > 0:
-            os.kill(pid, 0)
+        if pid <= 0:
+            return 0
+        os.kill(pid, 0)
     except PermissionError:
         return pid  # somebody else's, and alive
     except (OSError, ValueError):
