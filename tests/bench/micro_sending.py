@@ -21,7 +21,7 @@ ROUNDS, CALLS = 15, 4000
 class NoBroker:
     """Takes messages and keeps none."""
 
-    def enqueue(self, messages: Sequence[Outgoing]) -> list[bool]:
+    def enqueue(self, messages: Sequence[Outgoing], retry: object = None) -> list[bool]:
         """Say that all are new."""
         return [True] * len(messages)
 

@@ -5,10 +5,13 @@ Next in the walk: `windlass.brokers.redis`, then the worker: `windlass.runtime.w
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from windlass import context, sending
+from windlass.brokers.publish_retry import PublishRetry
+from windlass.errors import nearest
 from windlass.messages import Outgoing
 from windlass.results.handle import AsyncResult
 
@@ -34,22 +37,26 @@ def send(app: Windlass, call: Call) -> AsyncResult[Any]:
         OperationalError: The broker could not be reached, after the retries that were asked for.
     """
     outgoing = sending.build(app, *call)
-    app.broker.enqueue([outgoing])
+    app.broker.enqueue([outgoing], _retry_of(app, call.options))
     return _handle(app, outgoing.id, call.task, call.options)
 
 
 async def asend(app: Windlass, call: Call) -> AsyncResult[Any]:
     """Send one call without blocking the event loop."""
     outgoing = sending.build(app, *call)
-    await app.broker.aenqueue([outgoing])
+    await app.broker.aenqueue([outgoing], _retry_of(app, call.options))
     return _handle(app, outgoing.id, call.task, call.options)
 
 
 def send_all(app: Windlass, calls: Iterable[Call]) -> list[AsyncResult[Any]]:
-    """Send many calls in one round trip: all are checked and encoded before any is sent."""
+    """Send many calls in one round trip: all are checked and encoded before any is sent.
+
+    The publish retry options of the first call count for all.
+    """
     calls = list(calls)
     outgoing = build_all(app, calls)
-    app.broker.enqueue(outgoing)
+    if calls:
+        app.broker.enqueue(outgoing, _retry_of(app, calls[0].options))
     return _handles(app, outgoing, calls)
 
 
@@ -57,7 +64,8 @@ async def asend_all(app: Windlass, calls: Iterable[Call]) -> list[AsyncResult[An
     """Send many calls in one round trip without blocking the event loop."""
     calls = list(calls)
     outgoing = build_all(app, calls)
-    await app.broker.aenqueue(outgoing)
+    if calls:
+        await app.broker.aenqueue(outgoing, _retry_of(app, calls[0].options))
     return _handles(app, outgoing, calls)
 
 
@@ -79,6 +87,32 @@ def build_all(app: Windlass, calls: Sequence[Call]) -> list[Outgoing]:
             planned = None if app.router.depends_on_call(name) else call
         messages.append(plan.message(args, kwargs, options.get("task_id") or new_id))
     return messages
+
+
+def _retry_of(app: Windlass, options: Mapping[str, Any]) -> PublishRetry | None:
+    """Return how often to try again if the call says so itself, None for the app's policy."""
+    if not options:
+        return None
+    retry = _first(options.get("publish_retry"), options.get("retry"))
+    policy = _first(options.get("publish_retry_policy"), options.get("retry_policy"))
+    if retry is None and policy is None:
+        return None
+    settings = app.conf.current
+    if not _first(retry, settings.task_publish_retry):
+        return PublishRetry(max_retries=0)
+    known = settings.task_publish_retry_policy
+    for name in policy or ():
+        if name not in known:
+            text = f"{name!r} is not part of retry_policy.{nearest(name, known)}"
+            raise TypeError(text)
+    merged = {**known, **(policy or {})}
+    if merged["max_retries"] is None:
+        merged["max_retries"] = sys.maxsize  # for ever
+    return PublishRetry(**merged)
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
 
 
 def _handles(

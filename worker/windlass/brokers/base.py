@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from windlass.brokers.publish_retry import PublishRetry
 from windlass.messages import Outgoing
 from windlass.states import Stage
 
@@ -215,8 +216,14 @@ class Broker(Protocol):
 
     capabilities: frozenset[Capability]
 
-    def enqueue(self, messages: Sequence[Outgoing]) -> list[bool]:
+    def enqueue(
+        self, messages: Sequence[Outgoing], retry: PublishRetry | None = None
+    ) -> list[bool]:
         """Store and make ready or scheduled, in one round trip.
+
+        Args:
+            messages: Any number.
+            retry: How often to try again, instead of the broker's own policy.
 
         Returns:
             For each message, whether it is new: an id that is already there is left as it is.

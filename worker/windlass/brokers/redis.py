@@ -83,26 +83,32 @@ class RedisBroker:
 
     # -- sending ---------------------------------------------------------------------------------
 
-    def enqueue(self, messages: Sequence[Outgoing]) -> list[bool]:
+    def enqueue(
+        self, messages: Sequence[Outgoing], retry: PublishRetry | None = None
+    ) -> list[bool]:
         """Store messages; safe to repeat, since an id that is already there is left as it is.
+
+        Args:
+            messages: Any number.
+            retry: Instead of the broker's own policy.
 
         Raises:
             OperationalError: The broker could not be reached, after the retries.
             BrokerFullError: It is out of memory; nothing of that call was stored.
         """
         if len(messages) == 1:
-            reply = self._with_retry([self.commands.enqueue_one(messages[0])])[0]
+            reply = self._with_retry([self.commands.enqueue_one(messages[0])], retry)[0]
             return [not reply]
         calls = self.commands.enqueue(messages)
         fresh = [True] * len(messages)
-        replies = self._with_retry([call.command for call in calls])
+        replies = self._with_retry([call.command for call in calls], retry)
         for call, reply in zip(calls, replies, strict=True):
             for index in reply:
                 fresh[call.indexes[index]] = False
         return fresh
 
-    def _with_retry(self, commands: Sequence[bytes]) -> list[Any]:
-        for pause_s in self.retry.pauses():
+    def _with_retry(self, commands: Sequence[bytes], retry: PublishRetry | None) -> list[Any]:
+        for pause_s in (retry or self.retry).pauses():
             try:
                 return self.links.call(commands)
             except OperationalError:
@@ -110,12 +116,14 @@ class RedisBroker:
                 time.sleep(pause_s)
         return self.links.call(commands)
 
-    async def aenqueue(self, messages: Sequence[Outgoing]) -> list[bool]:
+    async def aenqueue(
+        self, messages: Sequence[Outgoing], retry: PublishRetry | None = None
+    ) -> list[bool]:
         """As `enqueue`, without blocking the event loop."""
         calls = self.commands.enqueue(messages)
         commands = [call.command for call in calls]
         fresh = [True] * len(messages)
-        replies = await self.retry.acall(lambda: self.async_links.call(commands))
+        replies = await (retry or self.retry).acall(lambda: self.async_links.call(commands))
         for call, reply in zip(calls, replies, strict=True):
             for index in reply:
                 fresh[call.indexes[index]] = False
