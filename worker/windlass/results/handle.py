@@ -15,7 +15,7 @@ import msgspec
 
 from windlass import errors, states
 from windlass.results import guard
-from windlass.results.base import ResultMeta
+from windlass.results.base import ResultBackend, ResultMeta
 from windlass.results.reading import OnError, OnReady, ResultReader
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class AsyncResult(ResultReader, Generic[R]):
         meta = self._known()
         if meta.status == states.PENDING:
             return None
-        return [result_from_tuple(child, self._app) for child in meta.children]
+        return [result_from_tuple(child, self._app, self._backend) for child in meta.children]
 
     def get(  # noqa: PLR0913 - Celery's signature
         self,
@@ -306,20 +306,24 @@ def as_exception(meta: ResultMeta) -> BaseException:
     return exc
 
 
-def result_from_tuple(value: Any, app: Windlass | None = None) -> AsyncResult[Any]:
+def result_from_tuple(
+    value: Any, app: Windlass | None = None, backend: ResultBackend | None = None
+) -> AsyncResult[Any]:
     """Return a handle for what `as_tuple` gave, or for an id.
 
     Args:
         value: An id, a handle, or `((id, parent), None)` as tuples or lists.
         app: The app; default: the current one.
+        backend: Where results are kept; default: the app's.
     """
     if isinstance(value, AsyncResult):
         return value
     if isinstance(value, str):
-        return AsyncResult(value, app=app)
+        return AsyncResult(value, backend, app=app)
     head, _ = value
     task_id, parent = head if isinstance(head, list | tuple) else (head, None)
-    return AsyncResult(task_id, app=app, parent=parent and result_from_tuple(parent, app))
+    handle = parent and result_from_tuple(parent, app, backend)
+    return AsyncResult(task_id, backend, app=app, parent=handle)
 
 
 def _timed_out(task_id: str, timeout_s: float | None) -> errors.TimeoutError:
