@@ -51,6 +51,9 @@ class WorkerState(msgspec.Struct, kw_only=True):
         progress_at: Last time the fetch loop got an answer from the broker, or had no room to ask:
             what readiness looks at.
         started: Everything is up and the first fetch was answered.
+        running: Queue -> messages of it that run now; for the heartbeat.
+        tasks_done: Runs that ended, of all tasks.
+        cordoned_since_ms: Broker clock when the cordon was first seen, 0 without one.
         tasks: (queue, task) -> counts.
     """
 
@@ -73,4 +76,14 @@ class WorkerState(msgspec.Struct, kw_only=True):
     reconnects_total: int = 0
     slots_lost_total: int = 0
     slots_recycled_total: int = 0
+    running: dict[str, int] = msgspec.field(default_factory=dict)
+    tasks_done: int = 0
+    cordoned_since_ms: int = 0
     tasks: dict[tuple[str, str], TaskCounts] = msgspec.field(default_factory=dict)
+
+    def counts_of(self, queue: str, task: str) -> TaskCounts:
+        """Return the counts of a task from a queue, made on first use."""
+        counts = self.tasks.get((queue, task))
+        if counts is None:
+            counts = self.tasks[queue, task] = TaskCounts()
+        return counts

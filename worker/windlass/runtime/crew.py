@@ -1,0 +1,235 @@
+"""The slots of a worker: started, watched, recycled, killed, and started again when they die.
+
+For the supervisor's loop only; what the end of a process means for its messages is decided in
+`windlass.runtime.casualties`.
+"""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from windlass import events
+from windlass.log import get_logger
+from windlass.runtime.recycling import (
+    MEMORY_CHECK_S,
+    Recycling,
+    RestartPacing,
+    Verdict,
+    resident_kib,
+)
+from windlass.runtime.slots import Slot
+from windlass.runtime.state import WorkerState
+from windlass.runtime.zygote import Born, Ended
+
+log = get_logger(__name__)
+
+#: A process that was asked to end by a signal of the user's choice is killed after so long, s.
+SIGNAL_GRACE_S = 0.2
+
+__all__ = ["MEMORY_CHECK_S", "Crew", "Spawner"]
+
+HARD_LIMIT = "hard_limit"
+TERMINATED = "terminated"
+MEMORY = "memory"
+COLD_STOP = "cold_stop"
+
+
+class Spawner(Protocol):
+    """Starts and kills slot processes: the zygote, or solo's stand-in."""
+
+    def fileno(self) -> int:
+        """Readable when there are reports."""
+
+    def spawn(self, slot: int, sock: socket.socket, permit_fd: int) -> None:
+        """Start a process that serves the slot."""
+
+    def kill(self, slot: int, signum: int) -> None:
+        """Send a signal to it."""
+
+    def reports(self) -> list[Born | Ended]:
+        """Return what has happened. Raises EOFError when there will be no more."""
+
+    def close(self) -> None:
+        """End what is left."""
+
+
+class Crew:
+    """All slots.
+
+    Args:
+        spawner: Starts processes.
+        selector: Where slots are registered, with `on_ready` as data.
+        shape: (processes, lanes in each).
+        recycling: When processes are replaced.
+        state: Counts losses and recycles.
+        on_ready: Called as on_ready(slot, events mask).
+    """
+
+    def __init__(
+        self,
+        spawner: Spawner,
+        selector: selectors.BaseSelector,
+        shape: tuple[int, int],
+        *,
+        recycling: Recycling,
+        state: WorkerState,
+        on_ready: Callable[[Slot, int], None],
+    ) -> None:
+        self._spawner = spawner
+        self._selector = selector
+        self._recycling = recycling
+        self._state = state
+        self._on_ready = on_ready
+        self._pacing = RestartPacing()
+        #: Slot index -> when it is started again, monotonic.
+        self._restarts: dict[int, float] = {}
+        self.slots = [Slot(index, shape[1]) for index in range(shape[0])]
+        self.is_closing = False
+
+    def open_all(self, now: float) -> None:
+        """Start every slot."""
+        for index in range(len(self.slots)):
+            self._open(index, now)
+
+    def _open(self, index: int, now: float) -> None:
+        slot = Slot(index, self.slots[index].lanes)
+        slot.quota = self._recycling.max_tasks
+        self.slots[index] = slot
+        slot.open(self._spawner.spawn, now)
+        self._selector.register(slot, selectors.EVENT_READ, lambda mask: self._on_ready(slot, mask))
+        slot.is_watched = True
+
+    def watch_writes(self, slot: Slot) -> None:
+        """Have the selector say when the slot's socket takes more."""
+        self._watch(slot, selectors.EVENT_READ | selectors.EVENT_WRITE)
+
+    def flush(self, slot: Slot) -> None:
+        """Write what waits; stop watching for writes when all is out."""
+        slot.flush()
+        if not slot.is_sending:
+            self._watch(slot, selectors.EVENT_READ)
+
+    def _watch(self, slot: Slot, mask: int) -> None:
+        if not slot.is_watched:
+            return
+        key = self._selector.get_key(slot)
+        if key.events != mask:
+            self._selector.modify(slot, mask, key.data)
+
+    @property
+    def has_many_lanes(self) -> bool:
+        """Whether a process runs several messages at once."""
+        return self.slots[0].lanes > 1
+
+    def unwatch(self, slot: Slot) -> None:
+        """Stop watching a slot whose process has closed its end."""
+        if slot.is_watched:
+            slot.is_watched = False
+            self._selector.unregister(slot)
+
+    def reports(self) -> list[Born | Ended]:
+        """Return what the spawner reports. Raises EOFError when it is gone."""
+        return self._spawner.reports()
+
+    def lost_zygote(self) -> None:
+        """No slot can be started any more: those there are go on, and the worker ends."""
+        self._selector.unregister(self._spawner)
+        self.is_closing = True
+        log.error("zygote_lost", reason="the process that starts slots is gone; draining")
+
+    def born(self, report: Born) -> None:
+        """Note a process's pid."""
+        self.slots[report.slot].pid = report.pid
+        log.debug(events.SLOT_STARTED, slot=report.slot, pid=report.pid)
+
+    def ended(self, slot: Slot, now: float, *, reason: str, is_loss: bool) -> None:
+        """Close a dead slot and have it started again, unless the worker is ending."""
+        self.unwatch(slot)
+        slot.close()
+        if is_loss:
+            self._state.slots_lost_total += 1
+            log.warning(events.SLOT_LOST, slot=slot.index, pid=slot.pid, reason=reason)
+        delay_s = self._pacing.delay_s(slot.index, now - slot.started_at) if is_loss else 0.0
+        self.slots[slot.index] = Slot(slot.index, slot.lanes)  # a stand-in that takes nothing
+        if self.is_closing:
+            return
+        if delay_s:
+            self._restarts[slot.index] = now + delay_s
+        else:
+            self._open(slot.index, now)
+
+    def retire(self, slot: Slot, why: str) -> None:
+        """Let a process end when it is empty."""
+        if not slot.is_retiring:
+            slot.is_retiring = True
+            self._state.slots_recycled_total += 1
+            log.info(events.SLOT_RECYCLED, slot=slot.index, pid=slot.pid, reason=why)
+
+    def stop_if_empty(self, slot: Slot) -> None:
+        """Tell a process that has run what it may to end."""
+        if slot.held or slot.reserved or not slot.is_ready or slot.has_been_told:
+            return
+        if slot.quota == 0:
+            self.retire(slot, f"max_tasks_per_child ({slot.runs})")
+        if slot.is_retiring:
+            slot.has_been_told = True
+            slot.stop()
+
+    def kill(self, slot: Slot, doom: str, now: float, signum: int = signal.SIGKILL) -> None:
+        """Kill a process; `doom` says later what its end means."""
+        if slot.doom is None:
+            slot.doom = doom
+            log.warning(events.SLOT_KILLED, slot=slot.index, pid=slot.pid, reason=doom)
+        self._spawner.kill(slot.index, signum)
+        if signum != signal.SIGKILL:
+            slot.kill_at = now + SIGNAL_GRACE_S
+
+    def check_memory(self, now: float) -> list[Slot]:
+        """Judge each process by its memory. Returns those that now retire."""
+        if self._recycling.max_memory_kib is None:
+            return []
+        retiring = []
+        for slot in self.slots:
+            rss_kib = resident_kib(slot.pid) if slot.pid and slot.is_ready else None
+            if rss_kib is None or slot.doom is not None:
+                continue
+            verdict = self._recycling.judge_memory(rss_kib, has_run=slot.runs > 0)
+            if verdict is Verdict.KILL:
+                slot.doom_text = (
+                    f"{rss_kib} KiB of memory, over twice max_memory_per_child "
+                    f"({self._recycling.max_memory_kib} KiB)"
+                )
+                self.kill(slot, MEMORY, now)
+            elif verdict is Verdict.RETIRE and not slot.is_retiring:
+                self.retire(slot, f"max_memory_per_child ({rss_kib} KiB)")
+                retiring.append(slot)
+        return retiring
+
+    def on_time(self, now: float) -> float:
+        """Start slots whose delay is over, kill those that outlived their signal.
+
+        Returns:
+            When to come by again, monotonic seconds.
+        """
+        for index in [index for index, at in self._restarts.items() if at <= now]:
+            del self._restarts[index]
+            self._open(index, now)
+        times = list(self._restarts.values())
+        for slot in self.slots:
+            if slot.kill_at is not None:
+                if slot.kill_at <= now:
+                    slot.kill_at = None
+                    self._spawner.kill(slot.index, signal.SIGKILL)
+                else:
+                    times.append(slot.kill_at)
+        return min(times, default=float("inf"))
+
+    def close(self) -> None:
+        """Close every slot; the spawner kills what is left."""
+        for slot in self.slots:
+            slot.close()
+        self._spawner.close()

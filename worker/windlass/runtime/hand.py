@@ -1,0 +1,223 @@
+"""What the supervisor has in hand: one entry a message, the facts of its task, and the grants.
+
+Reading a message here costs two slices and a dictionary look-up; nothing of it is decoded.
+Next in the walk: `windlass.runtime.dispatch`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import msgspec
+
+from windlass import messages
+from windlass.brokers.base import Delivery
+from windlass.runtime.pacing import RunTime
+from windlass.runtime.rates import TokenBucket
+from windlass.runtime.state import TaskCounts
+
+_QUEUE_AT = messages.PREFIX_SIZE
+_EARLY = b'"acks_late":false'
+_OWN_LIMIT = b'"timelimit"'
+#: Names come off the wire; what is beyond this many is looked up each time.
+_FACTS_KEPT = 10_000
+
+
+class Facts:
+    """What the supervisor knows of one task of one queue.
+
+    `run_time` and `bucket` belong to the task: its queues share them.
+    """
+
+    __slots__ = (
+        "acks_early", "bucket", "counts", "hard_s", "ignores_result", "is_known", "name",
+        "run_time", "stores_errors", "track_started",
+    )  # fmt: skip
+
+    def __init__(self, name: str, *, is_known: bool = True) -> None:
+        self.name = name
+        self.is_known = is_known
+        self.run_time = RunTime()
+        self.counts = TaskCounts()
+        self.acks_early = False
+        self.track_started = False
+        self.ignores_result = False
+        self.stores_errors = True
+        #: The hard limit of messages without one of their own, seconds.
+        self.hard_s: float | None = None
+        self.bucket: TokenBucket | None = None
+
+
+class Entry(msgspec.Struct, gc=False):
+    """One message in hand, from fetch to settlement."""
+
+    id: str
+    queue: str
+    token: int
+    raw: bytes
+    facts: Facts
+    deliveries: int
+    handbacks: int
+    #: What pacing counts it as while it is in a slot.
+    weight_s: float = 0.0
+    #: Hard limit, seconds, from when it begins.
+    hard_s: float | None = None
+    #: Acknowledged at start: settled before it begins, never run again.
+    acks_early: bool = False
+    is_acked: bool = False
+    note: bool = False
+    #: Monotonic time when it came, s.
+    fetched_at: float = 0.0
+    #: Monotonic time when it began, if a note said so.
+    started_at: float | None = None
+    #: Its lease is somebody else's: let it run, drop its outcome.
+    is_lost: bool = False
+
+
+class Limits(Protocol):
+    """The part of the executor that the supervisor asks."""
+
+    def effective_limits(self, raw: bytes) -> tuple[float | None, float | None]:
+        """Return (hard, soft) in seconds of one message."""
+
+
+class Reader:
+    """Turns deliveries into entries.
+
+    Args:
+        describe: Gives the facts of a task from a queue: (queue, task name); asked once each.
+        limits: Asked for messages with a time limit of their own.
+    """
+
+    def __init__(self, describe: Callable[[str, str], Facts], limits: Limits) -> None:
+        self._describe = describe
+        self._limits = limits
+        self._facts: dict[bytes, Facts] = {}
+        #: For bytes that cannot be read: the executor says what is wrong with them.
+        self._unreadable = Facts("")
+
+    def entry(self, delivery: Delivery, now: float) -> Entry:
+        """Wrap one delivery."""
+        raw = delivery.raw
+        facts, early, hard_s = self._read(delivery.queue, raw)
+        return Entry(
+            delivery.id,
+            delivery.queue,
+            delivery.token,
+            raw,
+            facts,
+            delivery.deliveries,
+            delivery.handbacks,
+            0.0,
+            hard_s,
+            early,
+            False,
+            facts.track_started,
+            now,
+        )
+
+    def _read(self, queue: str, raw: bytes) -> tuple[Facts, bool, float | None]:
+        try:
+            task_at = _QUEUE_AT + 3 + raw[_QUEUE_AT]
+            task_end = task_at + (raw[task_at - 2] << 8) + raw[task_at - 1]
+            headers_end = task_end + 4 + int.from_bytes(raw[task_end : task_end + 4], "big")
+        except IndexError:
+            return self._unreadable, False, None
+        if raw[0] != messages.FORMAT_VERSION or headers_end > len(raw):
+            return self._unreadable, False, None
+        address = raw[_QUEUE_AT:task_end]
+        facts = self._facts.get(address)
+        if facts is None:
+            facts = self._meet(queue, address, raw[task_at:task_end])
+        early = facts.acks_early or raw.find(_EARLY, task_end, headers_end) >= 0
+        hard_s = facts.hard_s
+        if raw.find(_OWN_LIMIT, task_end, headers_end) >= 0:
+            hard_s = self._own_limit(raw)
+        return facts, early, hard_s
+
+    def _meet(self, queue: str, address: bytes, name: bytes) -> Facts:
+        try:
+            facts = self._describe(queue, name.decode())
+        except UnicodeDecodeError:
+            facts = self._unreadable
+        if len(self._facts) < _FACTS_KEPT:
+            self._facts[address] = facts
+        return facts
+
+    def _own_limit(self, raw: bytes) -> float | None:
+        try:
+            return self._limits.effective_limits(raw)[0]
+        except Exception:  # whatever is wrong with it, the executor says so
+            return None
+
+
+class Grants:
+    """The leases that this worker holds: token -> queue and messages not settled yet.
+
+    Written by the supervisor's loop, read by the lease keeper's thread; a lock is taken for each
+    grant, never for each message.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queue_of: dict[int, str] = {}
+        self._left: dict[int, int] = {}
+        #: Token -> monotonic time until which the broker certainly keeps the lease for us.
+        self._good_until: dict[int, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._queue_of)
+
+    def add(self, entries: Iterable[Entry], good_until: float) -> None:
+        """Take the messages of one fetch into account."""
+        counts: dict[int, int] = {}
+        queues: dict[int, str] = {}
+        for entry in entries:
+            counts[entry.token] = counts.get(entry.token, 0) + 1
+            queues[entry.token] = entry.queue
+        with self._lock:
+            for token, count in counts.items():
+                self._left[token] = self._left.get(token, 0) + count
+                self._queue_of[token] = queues[token]
+                self._good_until[token] = good_until
+
+    def settled(self, tokens: Iterable[int]) -> None:
+        """Count messages as settled; a grant with none left is renewed no more."""
+        left = self._left
+        for token in tokens:
+            count = left.get(token)
+            if count is None:
+                continue
+            if count > 1:
+                left[token] = count - 1
+            else:
+                self.drop((token,))
+
+    def drop(self, tokens: Iterable[int]) -> None:
+        """Forget grants: finished, or lost."""
+        with self._lock:
+            for token in tokens:
+                self._queue_of.pop(token, None)
+                self._left.pop(token, None)
+                self._good_until.pop(token, None)
+
+    def by_queue(self) -> dict[str, list[int]]:
+        """Return the tokens to renew."""
+        found: dict[str, list[int]] = {}
+        with self._lock:
+            for token, queue in self._queue_of.items():
+                found.setdefault(queue, []).append(token)
+        return found
+
+    def renewed(self, tokens: Iterable[int], good_until: float) -> None:
+        """Note that the broker has extended these."""
+        with self._lock:
+            for token in tokens:
+                if token in self._good_until:
+                    self._good_until[token] = good_until
+
+    def is_surely_ours(self, token: int, now: float) -> bool:
+        """Whether the lease cannot have run out by now."""
+        return self._good_until.get(token, 0.0) > now

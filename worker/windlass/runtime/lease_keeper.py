@@ -1,0 +1,119 @@
+"""The thread that keeps this worker's leases and says that it is alive, whatever else goes on.
+
+Every third of a lease: one renewal for all grants, one heartbeat, and a look at the tombstones of
+what is in hand (revokes that came while nobody listened). It shares nothing with the supervisor's
+loop but the list of grants, so neither a busy loop nor a stuck task can let a lease run out.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from windlass.errors import BrokerError
+from windlass.log import get_logger
+from windlass.runtime.exchange import Backoff
+from windlass.runtime.hand import Grants
+
+log = get_logger(__name__)
+
+
+class LeasesLost(msgspec.Struct, kw_only=True):
+    """Grants that are not ours any more: reaped after a pause longer than the lease."""
+
+    tokens: frozenset[int]
+
+
+class Revoked(msgspec.Struct, kw_only=True):
+    """Messages that are revoked -> the signal that ends a run, '' to leave a run alone."""
+
+    signals: dict[str, str]
+
+
+class Cordon(msgspec.Struct, kw_only=True):
+    """Until when the operator wants this worker to take nothing, broker's clock ms, 0: not."""
+
+    until_ms: int
+
+
+class LeaseKeeper:
+    """The thread.
+
+    Args:
+        broker: Renews; used by this thread alone for the time of a call.
+        grants: What to renew.
+        lease_s: Length of a lease.
+        beat: Sends the heartbeat.
+        ids_in_hand: What to look for among the tombstones.
+        post: Takes LeasesLost and Revoked.
+    """
+
+    def __init__(
+        self,
+        broker: Any,  # RedisBroker: the Broker protocol and `revoked`
+        grants: Grants,
+        lease_s: float,
+        *,
+        beat: Callable[[], object],
+        ids_in_hand: Callable[[], list[str]],
+        post: Callable[[object], None],
+    ) -> None:
+        self._broker = broker
+        self._grants = grants
+        self._lease_s = lease_s
+        self._beat = beat
+        self._ids_in_hand = ids_in_hand
+        self._post = post
+        self._stop = threading.Event()
+        self._backoff = Backoff()
+        self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the thread end; does not wait for it."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        pause_s = 0.0  # the first heartbeat at once: the operator waits for it
+        while not self._stop.wait(pause_s):
+            started = monotonic()
+            try:
+                self.run_once()
+            except BrokerError as error:
+                log.debug("lease_keeper_failed", error=str(error))
+                pause_s = min(self._backoff.next_s(), self._lease_s / 3)
+            except Exception:
+                log.exception("lease_keeper_failed")
+                pause_s = self._lease_s / 3
+            else:
+                self._backoff.reset()
+                pause_s = max(0.0, self._lease_s / 3 - (monotonic() - started))
+
+    def run_once(self) -> None:
+        """Renew, beat, look for revokes."""
+        self.renew()
+        self._beat()
+        ids = self._ids_in_hand()
+        if ids:
+            signals = self._broker.revoked(ids)
+            if signals:
+                self._post(Revoked(signals=signals))
+
+    def renew(self) -> None:
+        """Extend every grant; what is lost is posted."""
+        tokens = self._grants.by_queue()
+        if not tokens:
+            return
+        sent_at = monotonic()
+        lost = self._broker.renew(tokens, round(self._lease_s * 1000))
+        kept = {token for owned in tokens.values() for token in owned}.difference(lost)
+        self._grants.renewed(kept, sent_at + self._lease_s)
+        if lost:
+            self._post(LeasesLost(tokens=frozenset(lost)))

@@ -1,0 +1,84 @@
+"""Solo's stand-in for the zygote: the one slot is the main thread, the supervisor a thread beside.
+
+A cold stop cannot kill the task without the process: its message is handed back, and then the
+process leaves under it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+
+from windlass.runtime.zygote import Born, Ended, SlotEntry
+
+
+class SoloSpawner:
+    """Spawner for one slot in this process."""
+
+    def __init__(self) -> None:
+        self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._reports: list[Born | Ended] = []
+        self._given: tuple[socket.socket, int] | None = None
+        self._is_given = threading.Event()
+        self._is_forsaken = False
+
+    def fileno(self) -> int:
+        """Readable when there are reports."""
+        return self._read_fd
+
+    def spawn(self, slot: int, sock: socket.socket, permit_fd: int) -> None:
+        """Give the slot's ends to the main thread."""
+        self._given = (sock.dup(), os.dup(permit_fd))
+        self._is_given.set()
+        self._report(Born(slot, os.getpid()))
+
+    def kill(self, slot: int, signum: int) -> None:
+        """Give the task up: it is not waited for any more."""
+        self._is_forsaken = True
+        self._report(Ended(slot, os.getpid(), -signum))
+
+    def reports(self) -> list[Born | Ended]:
+        """Return what was reported."""
+        try:
+            os.read(self._read_fd, 4096)
+        except BlockingIOError:
+            return []
+        found, self._reports = self._reports, []
+        return found
+
+    def close(self) -> None:
+        """Close the pipe."""
+        os.close(self._read_fd)
+        os.close(self._write_fd)
+
+    def run_beside(self, supervise: Callable[[], None], entry: SlotEntry) -> None:
+        """Run the supervisor in a thread and the slot here until both end.
+
+        Where a cold stop gave a running task up, the process ends here instead, at once.
+        """
+        thread = threading.Thread(target=self._supervise, args=(supervise,), name="supervisor")
+        thread.start()
+        self._is_given.wait()
+        if self._given is not None:
+            sock, permit_fd = self._given
+            with sock:
+                entry(0, sock, permit_fd)
+            os.close(permit_fd)
+        thread.join()
+
+    def _supervise(self, supervise: Callable[[], None]) -> None:
+        try:
+            supervise()
+        finally:
+            self._is_given.set()
+            if self._is_forsaken:
+                os._exit(0)
+            if self._given is not None:
+                # The supervisor's end stays open until its parts are closed; this ends the slot.
+                self._given[0].shutdown(socket.SHUT_RDWR)
+
+    def _report(self, report: Born | Ended) -> None:
+        self._reports.append(report)
+        os.write(self._write_fd, b"\0")

@@ -1,0 +1,261 @@
+"""What goes to the broker and when: coalesces settlements, asks for work, gets over outages.
+
+At most one fetch is on its way: the exchange's or the waker's. A settlement leaves with the next
+fetch if one is due, else by itself within a few milliseconds; it never waits for a running task.
+For the supervisor's loop only. Next in the walk: `windlass.runtime.exchange`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from windlass import events
+from windlass.brokers.base import Fetched, FetchRequest, Settlement
+from windlass.errors import BrokerError, BrokerFullError, BrokerReadOnlyError, OperationalError
+from windlass.log import get_logger
+from windlass.runtime.exchange import Answer, Backoff, Exchange, Job, Started, Waker, Woken
+from windlass.runtime.settle import Unfenced
+from windlass.runtime.state import WorkerState
+
+log = get_logger(__name__)
+
+#: A finished outcome waits at most this long for company, seconds.
+COALESCE_S = 0.002
+#: A waiting worker looks again at least this often, seconds.
+WAIT_S = 5.0
+#: A cordoned worker asks so often whether it still is, seconds.
+CORDON_POLL_S = 1.0
+#: After so many refusals of a job by the server its settlements are sent one by one.
+TRIES_TOGETHER = 3
+
+_OUTAGES = (OperationalError, BrokerFullError, BrokerReadOnlyError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What every fetch of this worker has in common."""
+
+    worker_id: str
+    queues: tuple[str, ...]
+    lease_s: float
+    strict: bool = False
+
+
+class Traffic:
+    """The loop's side of exchange and waker.
+
+    Attributes:
+        settlements: Not sent yet.
+        next_due_at: Monotonic time when the broker has something due, inf if nothing.
+        is_registered: The last fetch found nothing: the broker wakes us when there is something.
+    """
+
+    def __init__(self, terms: Terms, exchange: Exchange, waker: Waker, state: WorkerState) -> None:
+        self._terms = terms
+        self._exchange = exchange
+        self._waker = waker
+        self._state = state
+        self._backoff = Backoff()
+        self._retry_at = 0.0
+        self._outage_since = 0.0
+        self._flush_at = float("inf")
+        self._next_fetch_at = 0.0
+        self._unparked: dict[str, int] = {}
+        self._sent_one_by_one = False
+        self._tries = 0
+        self.settlements: list[Settlement] = []
+        self.started: list[Started] = []
+        self.unfenced: list[Unfenced] = []
+        self._reap: tuple[str, ...] = ()
+        self._unpark: tuple[str, ...] = ()
+        self.next_due_at = float("inf")
+        self.is_registered = False
+        self._is_fetch_out = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is on its way and nothing waits to go."""
+        return not (
+            self._exchange.is_busy
+            or self._waker.is_armed
+            or self.settlements
+            or self.started
+            or self.unfenced
+        )
+
+    @property
+    def is_fetching(self) -> bool:
+        """A fetch, or a wait that ends in one, is on its way."""
+        return self._waker.is_armed or self._is_fetch_out
+
+    def settle(self, settlement: Settlement, now: float) -> None:
+        """Have something settled soon."""
+        if not self.settlements:
+            self._flush_at = min(self._flush_at, now + COALESCE_S)
+        self.settlements.append(settlement)
+
+    def hurry(self, now: float) -> None:
+        """Let what waits go with the next pass of the loop."""
+        self._flush_at = now
+
+    def next_time(self, now: float) -> float:
+        """When the loop has to come by again at the latest, monotonic seconds."""
+        if self._exchange.is_busy:
+            return float("inf")
+        if self.settlements or self.started or self.unfenced:
+            return max(self._flush_at, self._retry_at)
+        at = max(self._retry_at, self._next_fetch_at)
+        return at if at > now else float("inf")
+
+    def advance(self, want: int, *, is_due: bool, now: float) -> None:
+        """Send what is to be sent: settlements, a fetch for `want` messages if one is due.
+
+        Args:
+            want: Messages there is room for; 0 while draining.
+            is_due: Whether it is time to fetch (see `pacing.is_refill_due`).
+            now: Monotonic seconds.
+        """
+        if now < self._retry_at:
+            return
+        may_fetch = want > 0 and is_due and now >= self._next_fetch_at and not self.is_fetching
+        if may_fetch and self.is_registered and not self._state.cordoned:
+            # The broker knows that we wait: block instead of asking.
+            self.is_registered = False
+            self._waker.arm(self._request(want), self._wait_s(now))
+            may_fetch = False
+        if self._exchange.is_busy:
+            return
+        has_parcel = self.settlements or self.started or self.unfenced or self._reap or self._unpark
+        if may_fetch or (has_parcel and now >= self._flush_at) or self._reap or self._unpark:
+            self._submit(self._request(want) if may_fetch else None)
+
+    def _wait_s(self, now: float) -> float:
+        return min(WAIT_S, max(0.001, self.next_due_at - now))
+
+    def _request(self, want: int) -> FetchRequest:
+        terms = self._terms
+        return FetchRequest(
+            worker_id=terms.worker_id,
+            queues=terms.queues,
+            want=want,
+            lease_ms=round(terms.lease_s * 1000),
+            wait_ms=round(WAIT_S * 1000),
+            strict=terms.strict,
+        )
+
+    def _submit(self, request: FetchRequest | None) -> None:
+        settlements = self.settlements
+        if self._sent_one_by_one:
+            settlements, self.settlements = settlements[:1], settlements[1:]
+        else:
+            self.settlements = []
+        job = Job(
+            settlements=settlements,
+            request=request,
+            started=self.started,
+            unfenced=self.unfenced,
+            reap=self._reap,
+            unpark=self._unpark,
+        )
+        self.started, self.unfenced, self._reap, self._unpark = [], [], (), ()
+        self._flush_at = float("inf")
+        self._is_fetch_out = request is not None
+        self._exchange.submit(job)
+
+    # -- what comes back -------------------------------------------------------------------------
+
+    def on_answer(self, answer: Answer) -> bool:
+        """Take an answer; False when its job failed and will be done again."""
+        self._exchange.is_busy = self._is_fetch_out = False
+        job = answer.job
+        if answer.error is not None:
+            self.settlements = job.settlements + self.settlements
+            self.started = job.started + self.started
+            self.unfenced = job.unfenced + self.unfenced
+            self._reap, self._unpark = job.reap, job.unpark
+            self._flush_at = answer.at
+            self._on_error(answer.error, answer.at, settled=len(job.settlements))
+            return False
+        self._on_success(answer.at)
+        self._sent_one_by_one = self._sent_one_by_one and bool(self.settlements)
+        if self.settlements:
+            self._flush_at = min(self._flush_at, answer.at + COALESCE_S)
+        if answer.reaped:
+            log.warning(events.LEASES_REAPED, messages=answer.reaped, queues=job.reap)
+        if answer.unparked:
+            log.info(events.TASKS_UNPARKED, messages=answer.unparked, queues=job.unpark)
+        if answer.fetched is not None:
+            self._on_fetched(answer.fetched, answer.at)
+        return True
+
+    def on_woken(self, woken: Woken) -> None:
+        """Take what came of waiting."""
+        self._waker.is_armed = False
+        if woken.error is not None:
+            if self._state.draining:
+                return  # it was cut short on purpose
+            self._on_error(woken.error, woken.at)
+            return
+        self._on_success(woken.at)
+        if woken.fetched is not None:
+            self._on_fetched(woken.fetched, woken.at)
+
+    def _on_fetched(self, fetched: Fetched, at: float) -> None:
+        state = self._state
+        state.fetched_total += len(fetched.deliveries)
+        due_ms = fetched.next_due_ms
+        self.next_due_at = at + (due_ms - fetched.now_ms) / 1000 if due_ms else float("inf")
+        self.is_registered = not fetched.deliveries and not fetched.cordoned
+        self._next_fetch_at = at + CORDON_POLL_S if fetched.cordoned else 0.0
+        self._reap = fetched.expired_leases
+        self._unpark = tuple(
+            queue
+            for queue, generation in fetched.parked.items()
+            if self._unparked.get(queue) != generation
+        )
+        self._unparked.update(fetched.parked)
+        self._note_cordon(fetched)
+
+    def _note_cordon(self, fetched: Fetched) -> None:
+        state = self._state
+        if fetched.cordoned != state.cordoned:
+            state.cordoned = fetched.cordoned
+            state.cordoned_since_ms = fetched.now_ms if fetched.cordoned else 0
+            event = events.WORKER_CORDONED if fetched.cordoned else events.WORKER_UNCORDONED
+            log.info(event, worker_id=self._terms.worker_id)
+
+    def _on_success(self, at: float) -> None:
+        state = self._state
+        state.progress_at = at
+        self._retry_at = 0.0
+        self._tries = 0
+        self._backoff.reset()
+        if not state.connected:
+            state.connected = True
+            if not self._outage_since:
+                log.info(events.BROKER_CONNECTED)
+            else:
+                state.reconnects_total += 1
+                outage_s = round(at - self._outage_since, 1)
+                log.info(events.BROKER_RECONNECTED, outage_s=outage_s)
+
+    def _on_error(self, error: Exception, at: float, *, settled: int = 0) -> None:
+        self.is_registered = False
+        self._retry_at = at + self._backoff.next_s()
+        self._tries += 1
+        if isinstance(error, _OUTAGES):
+            if self._state.connected or not self._outage_since:
+                self._state.connected = False
+                self._outage_since = at
+                log.warning(events.BROKER_CONNECTION_LOST, error=str(error))
+            return
+        log.error("exchange_failed", exc_info=error, settlements=settled, tries=self._tries)
+        if settled > 1 and self._tries >= TRIES_TOGETHER:
+            self._sent_one_by_one = True
+            self._tries = 0
+        elif settled == 1 and self._tries >= TRIES_TOGETHER and isinstance(error, BrokerError):
+            # The server does not take this one. Its lease runs out, and the cap on deliveries
+            # ends it; everything beside it goes on.
+            lost = self.settlements.pop(0)
+            self._tries = 0
+            log.error(events.OUTCOME_REFUSED, message_id=lost.id, queue=lost.queue)
