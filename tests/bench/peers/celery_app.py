@@ -31,7 +31,11 @@ if _recovery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        broker_transport_options={"visibility_timeout": 10},
+        broker_transport_options={
+            "visibility_timeout": 10,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+        },
     )
 
 
