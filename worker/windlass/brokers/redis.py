@@ -288,6 +288,12 @@ class RedisBroker:
         """Ask the broker whether it is safe to use."""
         return read_health(self.links)
 
+    def interrupt(self) -> None:
+        """End `wait` and `control_messages` of other threads: they fail with OperationalError."""
+        for link in (self._wake, self._control):
+            if link is not None:
+                link.interrupt()
+
     def close(self) -> None:
         """Close the connections of this process."""
         self.links.close()

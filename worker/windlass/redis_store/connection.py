@@ -8,8 +8,9 @@ loaded on the first refusal.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -97,6 +98,13 @@ class Link:
         if self._connection is not None and self._pid == os.getpid():
             self._connection.disconnect()
         self._connection = None
+
+    def interrupt(self) -> None:
+        """End a call that another thread blocks in: it fails there with OperationalError."""
+        sock = getattr(self._connection, "_sock", None)
+        if sock is not None and self._pid == os.getpid():
+            with suppress(OSError):  # not connected any more: nobody blocks
+                sock.shutdown(socket.SHUT_RDWR)
 
     def call(self, commands: Sequence[bytes]) -> list[Reply]:
         """Send packed commands in one write and return one reply for each.

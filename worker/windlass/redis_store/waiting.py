@@ -61,6 +61,10 @@ class WakeLink:
                 raise reply
         return reply
 
+    def interrupt(self) -> None:
+        """End a wait of another thread: it fails there with OperationalError."""
+        self._blocking.interrupt()
+
     def close(self) -> None:
         """Close both connections."""
         self._blocking.close()
@@ -89,6 +93,10 @@ class ChannelLink:
                 if kind == b"message":
                     return bytes(payload)
         return None
+
+    def interrupt(self) -> None:
+        """End a wait of another thread: it fails there with OperationalError."""
+        self._link.interrupt()
 
     def close(self) -> None:
         """Close the connection."""
