@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from windlass import connections, publishing, shared
+from windlass.arguments import check_containers
 from windlass.control import Control
 from windlass.declaring import AnyTask, Declaring
 from windlass.errors import ConfigurationError
@@ -122,10 +123,11 @@ class Windlass(Declaring):
             MessageTooLarge: The message is over task_max_size_bytes.
             OperationalError: The broker cannot be reached, after the publish retries.
         """
+        check_containers(args, kwargs)
         task = self.tasks.get(name)
         if self.conf.current.task_always_eager and task is not None:
             return task.apply_async(args, kwargs, **options)
-        return publishing.send(self, Call(name, task, args or (), kwargs or {}, options))
+        return publishing.send_by_name(self, Call(name, task, args or (), kwargs or {}, options))
 
     async def asend_task(
         self,
@@ -135,10 +137,12 @@ class Windlass(Declaring):
         **options: Unpack[CallOptions],
     ) -> handle.AsyncResult[Any]:
         """As `send_task`, without blocking the event loop."""
+        check_containers(args, kwargs)
         task = self.tasks.get(name)
         if self.conf.current.task_always_eager and task is not None:
             return await task.aapply_async(args, kwargs, **options)
-        return await publishing.asend(self, Call(name, task, args or (), kwargs or {}, options))
+        call = Call(name, task, args or (), kwargs or {}, options)
+        return await publishing.asend_by_name(self, call)
 
     def send_many(self, calls: Iterable[Signature[Any]]) -> list[handle.AsyncResult[Any]]:
         """Send signatures of any tasks in one round trip. All are checked before any is sent.
@@ -278,6 +282,7 @@ class Windlass(Declaring):
             self._finalized = True  # before the imports: they may look at the app
             try:
                 self._import_task_modules(self.conf.current)
+                _ = self.router  # a bad route is found here, not at the first call
             except BaseException:
                 self._finalized = False
                 raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
 
@@ -60,30 +59,32 @@ def discover(packages: Packages, related_name: str | None) -> list[ModuleType]:
     return found
 
 
-def _related_module(package: str, related_name: str | None) -> ModuleType | None:
-    """As Celery: what does not exist is passed over, what fails to import is an error.
+def _related_module(name: str, related_name: str | None) -> ModuleType | None:
+    """As Celery: what does not exist is passed over, what fails to import is an error."""
+    package = _import_package(name)
+    if related_name is None:
+        return package
+    related = f"{package.__name__}.{related_name}"
+    if not hasattr(package, "__path__") or importlib.util.find_spec(related) is None:
+        return None
+    return importlib.import_module(related)
 
-    An entry may name a class in a package (Django's "shop.apps.ShopConfig"): its package counts.
-    """
+
+def _import_package(name: str) -> ModuleType:
+    """Import a package; of a class in one (Django's "shop.apps.ShopConfig"), its package."""
     try:
-        importlib.import_module(package)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if not f"{package}.".startswith(f"{error.name}."):
+        if not f"{name}.".startswith(f"{error.name}."):
             raise
-        parent = package.rpartition(".")[0]
+        parent = name.rpartition(".")[0]
         if not parent:
             msg = (
-                f"autodiscover_tasks was given package {package!r}, which cannot be found. "
+                f"autodiscover_tasks was given package {name!r}, which cannot be found. "
                 "Expected a package on the import path."
             )
             raise ConfigurationError(msg) from error
-        return _related_module(parent, related_name)
-    if related_name is None:
-        return sys.modules[package]
-    name = f"{package}.{related_name}"
-    if not hasattr(sys.modules[package], "__path__") or importlib.util.find_spec(name) is None:
-        return None
-    return importlib.import_module(name)
+        return importlib.import_module(_import_package(parent).__package__ or parent)
 
 
 def _django_apps() -> list[str]:

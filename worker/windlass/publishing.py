@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 
 
 class Call(NamedTuple):
-    """One call of many, as `send_all` takes them; the fields are those of `sending.build`."""
+    """One call of many, as `send_all` takes them; the fields are those of `sending.build`.
+
+    Attributes:
+        checks: Check the arguments against the signature of a task that is known here.
+    """
 
     name: str
     task: Task[..., Any] | None
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     options: Mapping[str, Any]
+    checks: bool = True
 
 
 def send(app: Windlass, call: Call) -> AsyncResult[Any]:
@@ -46,6 +51,16 @@ async def asend(app: Windlass, call: Call) -> AsyncResult[Any]:
     outgoing = sending.build(app, *call)
     await app.broker.aenqueue([outgoing], _retry_of(app, call.options))
     return _handle(app, outgoing.id, call.task, call.options)
+
+
+def send_by_name(app: Windlass, call: Call) -> AsyncResult[Any]:
+    """Send one call without checking it against the task's signature, even if it is known here."""
+    return send(app, call._replace(checks=False))
+
+
+async def asend_by_name(app: Windlass, call: Call) -> AsyncResult[Any]:
+    """As `send_by_name`, without blocking the event loop."""
+    return await asend(app, call._replace(checks=False))
 
 
 def send_all(app: Windlass, calls: Iterable[Call]) -> list[AsyncResult[Any]]:
@@ -74,9 +89,8 @@ def build_all(app: Windlass, calls: Sequence[Call]) -> list[Outgoing]:
     messages = []
     plan, planned = None, None
     for call, new_id in zip(calls, sending.new_ids(len(calls)), strict=True):
-        name, task, args, kwargs, options = call
-        if task is not None:
-            args, kwargs = task.prepare_arguments(args, kwargs)
+        name, task, args, kwargs, options, checks = call
+        args, kwargs = sending.prepare(task, args, kwargs, checks)
         if (
             plan is None
             or planned is None
@@ -121,7 +135,7 @@ def _handles(
     ids = (message.id for message in outgoing)
     return [
         _handle(app, task_id, task, options)
-        for task_id, (_, task, _, _, options) in zip(ids, calls, strict=True)
+        for task_id, (_, task, _, _, options, _) in zip(ids, calls, strict=True)
     ]
 
 

@@ -211,10 +211,19 @@ def _step(part: Any) -> _Table | FunctionRouter:
         return _Table(part.items())
     if isinstance(part, list | tuple) and all(_is_pair(pair) for pair in part):
         return _Table(part)
+    if callable(getattr(part, "route_for_task", None)):
+        return _old_style(part)
     if callable(part):
         router: FunctionRouter = part
         return router
     raise _ill_typed(f"task_routes has {part!r}", "a mapping, pairs, a function or a path to one")
+
+
+def _old_style(router: Any) -> FunctionRouter:
+    def ask(name: str, args: Any, kwargs: Any, options: Any, task: Any = None) -> Any:
+        return router.route_for_task(name, args, kwargs)
+
+    return ask
 
 
 def _target(value: Any, where: str) -> Mapping[str, Any]:
