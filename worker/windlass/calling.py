@@ -67,7 +67,7 @@ class Calling(Generic[P, R]):
             EncodeError: An argument cannot be serialised.
             OperationalError: The broker cannot be reached.
         """
-        return self._dispatch(args, kwargs, {})
+        return self.apply_async(args, kwargs)
 
     @overload
     async def adelay(
@@ -77,7 +77,7 @@ class Calling(Generic[P, R]):
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]: ...
     async def adelay(self, *args: Any, **kwargs: Any) -> AsyncResult[Any]:
         """As `delay`, without blocking the event loop."""
-        return await self._adispatch(args, kwargs, {})
+        return await self.aapply_async(args, kwargs)
 
     @overload
     def apply_async(
@@ -117,7 +117,8 @@ class Calling(Generic[P, R]):
             MessageTooLarge: The message is over task_max_size_bytes.
             OperationalError: The broker cannot be reached, after the publish retries.
         """
-        options.update(_by_position(more, options))
+        if more:
+            options.update(_by_position(more, options))
         return self._dispatch(args, kwargs, options)
 
     @overload
@@ -173,8 +174,7 @@ class Calling(Generic[P, R]):
             kwargs: Keyword arguments.
             **options: As for `apply_async`, and `throw` and `retries`.
         """
-        check_containers(args, kwargs)
-        return eager.apply(cast("Task[P, R]", self), args or (), kwargs or {}, options)
+        return eager.apply(cast("Task[P, R]", self), _given(args), kwargs or {}, options)
 
     def send_many(
         self, calls: Iterable[ManyItem], **options: Unpack[CallOptions]
@@ -245,12 +245,10 @@ class Calling(Generic[P, R]):
         kwargs: Mapping[str, Any] | None,
         options: Mapping[str, Any],
     ) -> AsyncResult[Any]:
-        if type(args) is not tuple or type(kwargs) is not dict:
-            check_containers(args, kwargs)
         app = self.app
         if app.conf.current.task_always_eager:
-            return eager.apply_as_sent(self, args or (), kwargs or {}, options)
-        return publishing.send(app, Call(self.name, self, args or (), kwargs or {}, options))
+            return eager.apply(self, _given(args), kwargs or {}, options)
+        return publishing.send(app, Call(self.name, self, _given(args), kwargs or {}, options))
 
     async def _adispatch(
         self: Any,
@@ -258,15 +256,19 @@ class Calling(Generic[P, R]):
         kwargs: Mapping[str, Any] | None,
         options: Mapping[str, Any],
     ) -> AsyncResult[Any]:
-        check_containers(args, kwargs)
         app = self.app
         if app.conf.current.task_always_eager:
-            return await eager.aapply_as_sent(self, args or (), kwargs or {}, options)
-        call = Call(self.name, self, args or (), kwargs or {}, options)
+            return await eager.aapply(self, _given(args), kwargs or {}, options)
+        call = Call(self.name, self, _given(args), kwargs or {}, options)
         return await publishing.asend(app, call)
 
     def _bulk(self: Any, items: Iterable[ManyItem], options: dict[str, Any]) -> list[Call]:
         return [_call_of(self, item, options) for item in items]
+
+
+def _given(args: Sequence[Any] | None) -> Sequence[Any]:
+    # Not `args or ()`: an empty string is no list of arguments, and has to be refused.
+    return () if args is None else args
 
 
 def _by_position(more: tuple[Any, ...], options: Mapping[str, Any]) -> dict[str, Any]:

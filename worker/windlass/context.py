@@ -205,26 +205,26 @@ _top: ContextVar[Frame | None] = ContextVar("windlass_running", default=None)
 current_frame = _top.get
 
 
-def push(task: object, request: Context) -> None:
-    """Enter a call."""
-    _top.set(Frame(task, request, _top.get()))
+def enter(task: object, request: Context) -> Frame | None:
+    """Enter a call; returns what `leave` takes."""
+    before = _top.get()
+    _top.set(Frame(task, request, before))
+    return before
 
 
-def pop() -> None:
-    """Leave the call that was entered last."""
-    frame = _top.get()
-    if frame is not None:
-        _top.set(frame.below)
+def leave(before: Frame | None) -> None:
+    """Leave a call, and whatever was entered in it and not left."""
+    _top.set(before)
 
 
 @contextmanager
 def pushed(task: object, request: Context) -> Iterator[Context]:
     """Run a block as a call of the task."""
-    push(task, request)
+    before = enter(task, request)
     try:
         yield request
     finally:
-        pop()
+        leave(before)
 
 
 def request_of(task: object) -> Context | None:

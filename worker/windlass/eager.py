@@ -54,23 +54,13 @@ def apply(
     return _Attempt(task, request, throw=throw).finish()
 
 
-def apply_as_sent(
+async def aapply(
     task: Task[..., Any],
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> EagerResult[Any]:
-    """Run what apply_async was asked to send, under task_always_eager."""
-    return apply(task, args, kwargs, options)
-
-
-async def aapply_as_sent(
-    task: Task[..., Any],
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    options: Mapping[str, Any],
-) -> EagerResult[Any]:
-    """As `apply_as_sent`, in a thread, so that the event loop goes on."""
+    """As `apply`, in a thread, so that the event loop goes on."""
     return await asyncio.to_thread(apply, task, args, kwargs, options)
 
 
@@ -80,7 +70,7 @@ def _first_request(
     kwargs: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> Context:
-    args, kwargs = task.prepare_arguments(args, kwargs)
+    args, kwargs = sending.prepare(task, args, kwargs, True)
     task_id = options.get("task_id") or sending.new_id()
     parent = context.sending_request()
     request = Context(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from windlass import call_options, context, messages
+from windlass.arguments import check_containers
 from windlass.errors import MessageTooLarge
 from windlass.messages import Headers, Outgoing
 from windlass.serializers import registry
@@ -142,26 +143,40 @@ def build(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     options: Mapping[str, Any],
+    checks: bool = True,
 ) -> Outgoing:
     """Build the message of one call.
 
     Args:
         app: Whose routes, settings and time zone apply.
         name: The task's name.
-        task: The task if it is known here: its own options apply, and its signature is checked.
+        task: The task if it is known here: its own options apply.
         args: Positional arguments.
         kwargs: Keyword arguments.
         options: See `windlass.call_options.CallOptions`.
+        checks: Check the arguments against the task's signature.
 
     Raises:
         TypeError: The arguments do not fit the task, or an option is unknown or ill-typed.
         EncodeError: An argument has no representation in the serializer.
         MessageTooLarge: The message is over task_max_size_bytes.
     """
-    if task is not None:
-        args, kwargs = task.prepare_arguments(args, kwargs)
+    args, kwargs = prepare(task, args, kwargs, checks)
     plan = plan_calls(app, name, task, options, args, kwargs)
     return plan.message(args, kwargs, options.get("task_id"))
+
+
+def prepare(
+    task: Task[..., Any] | None, args: Sequence[Any], kwargs: Mapping[str, Any], checks: bool
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Check a call's arguments, and return them as they are to be sent.
+
+    Raises:
+        TypeError: They are no sequence and mapping, or do not fit the task.
+    """
+    if type(args) is not tuple or type(kwargs) is not dict:
+        check_containers(args, kwargs)
+    return (args, kwargs) if task is None else task.prepare_arguments(args, kwargs, checks)
 
 
 def plan_calls(
@@ -189,7 +204,7 @@ def plan_calls(
     if kept is not None and kept.settings is settings and kept.pid == os.getpid():
         return kept
     plan = _make_plan(app, name, task, options, args, kwargs or {})
-    if not app.router.depends_on_call(name):
+    if not (app.router.depends_on_call(name) or task.names_calls):
         task.__dict__["_plan"] = plan
     return plan
 
@@ -235,7 +250,9 @@ def _merge(
         own = ((key, getattr(task, key)) for key in _OWN_OPTIONS)
         options = {key: value for key, value in own if value is not None}
     options.update((key, value) for key, value in call.items() if value is not None)
-    route = app.router.route(name, options, args, kwargs)
+    if task is not None and task.names_calls and "shadow" not in options:
+        options["shadow"] = task.shadow_name(args, kwargs, call)
+    route = app.router.route(name, options, args, kwargs, task)
     merged = {**route.options, **options, "queue": route.queue}
     if merged.get("priority") is None:
         default = app.conf.current.task_default_priority
@@ -279,8 +296,15 @@ def _embed(options: Mapping[str, Any]) -> dict[str, Any]:
         linked = options.get(option)
         if linked:
             signatures = [linked] if isinstance(linked, Mapping) else linked
-            embed[key] = [dict(signature) for signature in signatures]
+            embed[key] = [_as_data(option, signature) for signature in signatures]
     return embed
+
+
+def _as_data(option: str, signature: Any) -> dict[str, Any]:
+    if not isinstance(signature, Mapping) or "task" not in signature:
+        text = f"{option} must be a signature, such as add.s(2), or a list of them: {signature!r}."
+        raise TypeError(text)
+    return dict(signature)
 
 
 def set_times(times: Outgoing, options: Mapping[str, Any], settings: Settings) -> None:

@@ -63,11 +63,13 @@ class Task(TaskOptions, Calling[P, R], hooks.Hooks):
 
     def push_request(self, **fields: Any) -> None:
         """Enter a call with these request fields; for tests of tasks that read their request."""
-        context.push(self, Context(**fields))
+        context.enter(self, Context(**fields))
 
     def pop_request(self) -> None:
         """Leave the call that push_request entered."""
-        context.pop()
+        frame = context.current_frame()
+        if frame is not None:
+            context.leave(frame.below)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the task inline, as the function it is; nothing is sent."""
@@ -195,6 +197,11 @@ class Task(TaskOptions, Calling[P, R], hooks.Hooks):
         """Override to give each call another name in logs."""
         return None
 
+    @functools.cached_property
+    def names_calls(self) -> bool:
+        """Whether shadow_name is overridden."""
+        return type(self).shadow_name is not Task.shadow_name
+
     @property
     def backend(self) -> Any:  # a ResultBackend, or None when results are off
         """The app's result backend."""
@@ -238,14 +245,19 @@ class Task(TaskOptions, Calling[P, R], hooks.Hooks):
         )
 
     def prepare_arguments(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], check: bool = True
     ) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """Check a call's arguments in the caller, and return them as they are to be sent.
+
+        Args:
+            args: Positional arguments.
+            kwargs: Keyword arguments.
+            check: False leaves out the check, as for send_task.
 
         Raises:
             TypeError: They do not fit the task's signature (unless typing=False).
         """
-        if self.typing:
+        if check and self.typing:
             self.check_arguments(args, kwargs)
         models = self.models
         return (args, kwargs) if models is None else models.dumped(args, kwargs)

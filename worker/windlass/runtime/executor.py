@@ -128,7 +128,7 @@ class Executor:
         if not run.spec.is_async:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(None, copy_context().run, self._run, run)
-        context.push(run.task, run.request)
+        before = context.enter(run.task, run.request)
         try:
             self._before(run)
             value = await self._limited(run)
@@ -142,7 +142,7 @@ class Executor:
         else:
             return classify.returned(run, value)
         finally:
-            context.pop()
+            context.leave(before)
 
     def effective_limits(self, raw: bytes) -> _Limits:
         """Return the (hard, soft) time limits of a message in seconds, None for none."""
@@ -162,7 +162,7 @@ class Executor:
 
     def _run(self, run: Run) -> Outcome:
         """Run what is prepared, in this thread."""
-        context.push(run.task, run.request)
+        before = context.enter(run.task, run.request)
         try:
             spec = run.spec
             if spec.before_start is not None or spec.models is not None or spec.own_call:
@@ -181,7 +181,7 @@ class Executor:
         else:
             return classify.returned(run, value)
         finally:
-            context.pop()
+            context.leave(before)
 
     def _before(self, run: Run) -> None:
         """Do what comes before the function; what is raised here is the task's failure."""
