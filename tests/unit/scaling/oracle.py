@@ -1,0 +1,55 @@
+"""A second, naive implementation of the demand formulas, to compare the real one with."""
+
+from __future__ import annotations
+
+import math
+
+RHO = 0.8
+
+
+def need_slots(q: dict) -> float:
+    if q.get("paused"):
+        return 0.0
+    lam, s, b, d, f = q.get("lam", 0.0), q.get("S"), q.get("B", 0), q.get("D", 0), q.get("F", 0)
+    if s is None:
+        return (b + d + f) / q.get("per_slot", 1)
+    rate = q.get("r", math.inf)
+    steady = min(lam, rate) * s / RHO
+    drain = (b + d) * s / q.get("Td", 60)
+    if rate < math.inf:
+        drain = min(drain, max(0.0, rate * s - min(lam, rate) * s))
+    return min(steady + drain, max(b + d + f, math.ceil(round(steady, 9))), q.get("K", math.inf))
+
+
+def work(q: dict) -> int:
+    return 0 if q.get("paused") else q.get("B", 0) + q.get("D", 0) + q.get("F", 0)
+
+
+def replicas(queues: list[dict], slots: int = 1, low: int = 0, high: int = 100) -> int:
+    wanted = math.ceil(round(sum(map(need_slots, queues)) / slots, 9))
+    if sum(map(work, queues)) > 0:
+        wanted = max(wanted, 1)
+    return max(low, min(high, wanted))
+
+
+#: (sentence, queues, options, replicas)
+GOLDEN = [
+    ("empty", [dict(S=2)], {}, 0),
+    ("one task, from zero", [dict(B=1, S=2)], {}, 1),
+    ("one long task gets one slot, not its length over the target", [dict(B=1, S=600)], {}, 1),
+    ("two waiting, one running, ten minutes each", [dict(B=2, F=1, S=600)], {}, 3),
+    ("600 of a second", [dict(B=600, S=1)], {}, 10),
+    ("600 of a second, 8 slots", [dict(B=600, S=1)], dict(slots=8), 2),
+    ("steady 10/s of half a second", [dict(lam=10, S=0.5, F=5)], {}, 7),
+    ("the same with a backlog of 120", [dict(lam=10, S=0.5, B=120, F=5)], {}, 8),
+    ("steady 20/s, 8 slots, every pod a little busy", [dict(lam=20, S=1, F=20)], dict(slots=8), 4),
+    ("rate limit 2/s, backlog 10,000", [dict(lam=5, S=1, B=10000, r=2)], {}, 3),
+    ("concurrency cap 4", [dict(B=1000, S=1, K=4)], {}, 4),
+    ("two queues: sum, not max", [dict(B=300, S=1), dict(B=300, S=1)], {}, 10),
+    ("the second in no hurry", [dict(B=300, S=1), dict(B=300, S=1, Td=600)], {}, 6),
+    ("a paused queue", [dict(B=1000, S=1, paused=True)], {}, 0),
+    ("three running, nothing waiting", [dict(F=3, S=30)], {}, 1),
+    ("a billion waiting, at most 50", [dict(B=10**9, S=1)], dict(high=50), 50),
+    ("nothing measured, 5 tasks a slot", [dict(B=7, per_slot=5)], {}, 2),
+    ("at least 2, empty", [dict(S=1)], dict(low=2), 2),
+]
