@@ -313,6 +313,23 @@ class Windlass(Declaring):
                 backend.close()
             self.conf.thaw()
 
+    async def aclose(self) -> None:
+        """Close the connections, those of the running event loop too."""
+        if self._broker is not None:
+            await self._broker.async_links.close()
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
     def __enter__(self) -> Self:
         return self
 
