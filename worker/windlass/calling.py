@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from windlass.task import Task
 
 P = ParamSpec("P")
-R = TypeVar("R")
+#: Covariant: pyright types an async function with a subclass of Coroutine.
+R = TypeVar("R", covariant=True)
 T = TypeVar("T")
 
 #: One call in send_many: positional arguments, (args, kwargs), keyword arguments, or a signature.
@@ -208,11 +209,23 @@ class Calling(Generic[P, R]):
             return [await self._adispatch(call.args, call.kwargs, call.options) for call in bulk]
         return await publishing.asend_all(self.app, bulk)
 
-    def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
+    @overload
+    def s(
+        self: Calling[P, Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
+    ) -> Signature[T]: ...
+    @overload
+    def s(self, *args: Any, **kwargs: Any) -> Signature[R]: ...
+    def s(self, *args: Any, **kwargs: Any) -> Signature[Any]:
         """Return a signature: this task with (some of) its arguments, not sent."""
         return self.signature(args, kwargs)
 
-    def si(self, *args: P.args, **kwargs: P.kwargs) -> Signature[R]:
+    @overload
+    def si(
+        self: Calling[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> Signature[T]: ...
+    @overload
+    def si(self, *args: P.args, **kwargs: P.kwargs) -> Signature[R]: ...
+    def si(self, *args: Any, **kwargs: Any) -> Signature[Any]:
         """Return an immutable signature, which takes no more arguments, e.g. a parent's result."""
         return self.signature(args, kwargs, immutable=True)
 

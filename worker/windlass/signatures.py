@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from windlass import shared
 from windlass.call_options import check_known
@@ -257,8 +257,9 @@ class Signature(dict[str, Any], Generic[R]):
         return f"{self.task}({', '.join(parts)})"
 
 
+@overload
 def signature(
-    task: Task[..., R] | Mapping[str, Any] | str,
+    task: Task[..., R],
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     *,
@@ -266,7 +267,28 @@ def signature(
     immutable: bool = False,
     options: Mapping[str, Any] | None = None,
     **more_options: Any,
-) -> Signature[R]:
+) -> Signature[R]: ...
+@overload
+def signature(
+    task: Mapping[str, Any] | str,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    app: Windlass | None = None,
+    immutable: bool = False,
+    options: Mapping[str, Any] | None = None,
+    **more_options: Any,
+) -> Signature[Any]: ...
+def signature(
+    task: Task[..., Any] | Mapping[str, Any] | str,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    app: Windlass | None = None,
+    immutable: bool = False,
+    options: Mapping[str, Any] | None = None,
+    **more_options: Any,
+) -> Signature[Any]:
     """Make a signature of a task, a task's name, or a signature's dict.
 
     A signature is returned as it is, given no more arguments.
@@ -274,7 +296,7 @@ def signature(
     if isinstance(task, Signature) and not (args or kwargs or options or more_options):
         return task
     if isinstance(task, Mapping):
-        made: Signature[R] = Signature(task, app=app)
+        made: Signature[Any] = Signature(task, app=app)
         extra = {**(options or {}), **more_options}
         return made.clone(args or (), kwargs, **extra) if args or kwargs or extra else made
     return Signature(
