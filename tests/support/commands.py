@@ -51,10 +51,14 @@ class Project:
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> Running:
         """Start `windlass` with these arguments; its output goes to a file."""
+        return self.start_python("-m", "windlass", *arguments, env=env)
+
+    def start_python(self, *arguments: str, env: Mapping[str, str] | None = None) -> Running:
+        """Start this interpreter with these arguments; its output goes to a file."""
         log = self.folder / f"process-{len(self.processes)}.log"
         with log.open("w") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "windlass", *arguments],
+                [sys.executable, *arguments],
                 cwd=self.folder,
                 env=self._env(env),
                 stdout=output,

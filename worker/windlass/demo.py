@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -46,6 +47,14 @@ class DemoError(WindlassError):
     """The demo could not be carried out."""
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerProcess:
+    """A worker that runs, and the file that it logs to."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
 class Sent(msgspec.Struct, kw_only=True):
     """What was sent, by kind."""
 
@@ -68,8 +77,8 @@ def main() -> int:
         with EmbeddedRedis() as server:
             say(f"Redis {_version(server)} ({server.binary.source}) at {server.url}")
             os.environ["WINDLASS_BROKER_URL"] = server.url
-            with worker(server.folder) as log_path:
-                return _show(log_path)
+            with worker(server.folder) as process:
+                return _show(process)
     except WindlassError as error:
         print(f"Error: {scrub(str(error))}", file=sys.stderr)
         return 1
@@ -78,12 +87,12 @@ def main() -> int:
         return 130
 
 
-def _show(log_path: Path) -> int:
+def _show(process: WorkerProcess) -> int:
     # Imported here because it reads the broker's address from the environment.
     from windlass.demo_tasks import app  # noqa: PLC0415
 
     with app:
-        _await_worker(app, log_path)
+        _await_worker(app, process)
         say(f"worker with {SLOTS} prefork slots is up: windlass worker -A windlass.demo_tasks")
         began = time.monotonic()
         sent = send(app)
@@ -155,7 +164,7 @@ class Progress:
         filled = min(24, 24 * done // total)
         line = (
             f"{elapsed_s:5.1f} s  [{'#' * filled}{'.' * (24 - filled)}] {done:>5,} of {total:,}"
-            f"  waiting {depth.open:,}  running {depth.started}  scheduled {depth.scheduled}"
+            f"  waiting {depth.open:,}  leased {depth.leased}  scheduled {depth.scheduled}"
             f"  dead {depth.dead}"
         )
         if self._live:
@@ -194,14 +203,14 @@ def summarise(app: Windlass, sent: Sent, burst_s: float) -> int:
     if lost or not buried or len(dead) != 1:
         say("\nSomething went wrong: expected none lost and exactly one dead letter.")
         return 1
-    say("\nNothing was lost. Next: docs/tutorial, or write tasks.py and run")
+    say("\nNothing was lost. Next: README.md, or write tasks.py and run")
     say("  windlass worker -A tasks -b redis://localhost:6379/0")
     return 0
 
 
 @contextmanager
-def worker(folder: Path) -> Iterator[Path]:
-    """Run a real worker process; gives the path of its log."""
+def worker(folder: Path) -> Iterator[WorkerProcess]:
+    """Run a real worker process."""
     log_path = folder / "worker.log"
     command = [sys.executable, "-m", "windlass", "worker", "-A", "windlass.demo_tasks"]
     command += ["--concurrency", str(SLOTS), "--loglevel", "WARNING", "--quiet"]
@@ -211,7 +220,7 @@ def worker(folder: Path) -> Iterator[Path]:
             command, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        yield log_path
+        yield WorkerProcess(process, log_path)
     finally:
         process.terminate()
         try:
@@ -226,12 +235,14 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def _await_worker(app: Windlass, log_path: Path) -> None:
+def _await_worker(app: Windlass, worker_process: WorkerProcess) -> None:
     deadline = time.monotonic() + 30
     while not read_workers(app.broker):
-        if time.monotonic() > deadline:
-            tail = log_path.read_text(errors="replace")[-2000:].strip()
-            message = f"The worker did not start within 30 s. Its log says:\n{tail or '(nothing)'}"
+        code = worker_process.process.poll()
+        if code is not None or time.monotonic() > deadline:
+            what = "did not start within 30 s" if code is None else f"ended with code {code}"
+            tail = worker_process.log.read_text(errors="replace")[-2000:].strip()
+            message = f"The worker {what}. Its log says:\n{tail or '(nothing)'}"
             raise DemoError(message)
         time.sleep(0.05)
 

@@ -103,6 +103,20 @@ def test_limits_are_exact(check, field: str, limit: float) -> None:
     assert check(state, 1000.1 + limit) is not None
 
 
+def test_full_worker_is_ready_as_long_as_the_broker_answers() -> None:
+    full = make_state(progress_at=0.0, busy=2)
+
+    assert check_ready(full, 1e6) is None
+    full.connected = False
+    assert check_ready(full, 1e6) == "no answer from the broker for 1000000 s"
+
+
+def test_worker_that_never_had_an_answer_says_so() -> None:
+    state = make_state(progress_at=WorkerState().progress_at, connected=False)
+
+    assert check_ready(state, 1.0) == "no answer from the broker yet"
+
+
 def test_other_paths_are_not_found_and_head_has_no_body(served) -> None:
     ask = served(make_state())
 

@@ -13,6 +13,7 @@ the loopback unless told otherwise, since it answers anybody who asks.
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import socketserver
 import threading
@@ -78,8 +79,12 @@ def check_ready(state: WorkerState, now: float) -> str | None:
     if state.cordoned:
         return "cordoned"
     silent_s = now - state.progress_at
-    if silent_s > READY_WITHIN_S:
-        return f"no answer from the broker for {silent_s:.0f} s"
+    # With every slot busy it asks for nothing, and that is no fault of the broker's.
+    is_full = state.connected and state.busy >= state.slots
+    if silent_s > READY_WITHIN_S and not is_full:
+        return "no answer from the broker" + (
+            f" for {silent_s:.0f} s" if math.isfinite(silent_s) else " yet"
+        )
     return None
 
 

@@ -48,8 +48,8 @@ class WorkerState(msgspec.Struct, kw_only=True):
 
     Attributes:
         loop_at: Last turn of the supervisor's loop: what liveness looks at.
-        progress_at: Last time the fetch loop got an answer from the broker, or had no room to ask:
-            what readiness looks at.
+        progress_at: Last time the broker answered the fetch loop, minus infinity before: what
+            readiness looks at, unless every slot is busy and there is nothing to ask.
         started: Everything is up and the first fetch was answered.
         running: Queue -> messages of it that run now; for the heartbeat.
         tasks_done: Runs that ended, of all tasks.
@@ -61,7 +61,7 @@ class WorkerState(msgspec.Struct, kw_only=True):
     pool: str = ""
     queues: tuple[str, ...] = ()
     loop_at: float = 0.0
-    progress_at: float = 0.0
+    progress_at: float = float("-inf")
     started: bool = False
     connected: bool = False
     draining: bool = False
