@@ -61,9 +61,10 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Adds what the cluster knows to the report of a failed test."""
     report = yield
-    namespace = getattr(item, "funcargs", {}).get("namespace")
-    if report.failed and call.when == "call" and isinstance(namespace, Namespace):
-        report.sections.append((f"namespace {namespace.name}", namespace.describe_failure()))
+    if report.failed and call.when in ("setup", "call"):
+        for used in getattr(item, "funcargs", {}).values():
+            if isinstance(used, Namespace):
+                report.sections.append((f"namespace {used.name}", used.describe_failure()))
     return report
 
 

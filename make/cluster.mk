@@ -1,0 +1,32 @@
+# A real Kubernetes for the tests: see docs/how-to/test-cluster.md.
+# NODES, METRICS=1 and PROVIDER=existing|kind|native say what cluster-up gives; ARGS goes to kubectl
+# and helm.
+NODES ?= 1
+cluster_tool = PYTHONPATH=tests/cluster $(PY) -m windlass_cluster $(if $(PROVIDER),--provider $(PROVIDER))
+
+.PHONY: cluster-up cluster-down cluster-status kubectl helm cluster-load test-kube test-cluster
+
+cluster-up: venv ## bring up a Kubernetes for tests (NODES=2, METRICS=1, PROVIDER=…)
+	@$(cluster_tool) up --nodes $(NODES) $(if $(METRICS),--metrics-server)
+
+cluster-down: venv ## end that Kubernetes and everything it left
+	@$(cluster_tool) down
+
+cluster-status: venv ## say what of it is up
+	@$(cluster_tool) status || test $$? -eq 3
+
+cluster-load: venv ## build the worker image of this tree and load it into that Kubernetes
+	@image=$$($(cluster_tool) build windlass.test/worker --target worker) \
+		&& $(cluster_tool) load $$image && echo $$image
+
+kubectl: venv ## run kubectl on that Kubernetes: make kubectl ARGS='get pods -A'
+	@$(cluster_tool) kubectl $(ARGS)
+
+helm: venv ## run helm on that Kubernetes: make helm ARGS='list -A'
+	@$(cluster_tool) helm $(ARGS)
+
+test-kube: venv ## tests on a real API server, without nodes
+	@$(PY) -m pytest tests/kube -q $(ARGS)
+
+test-cluster: venv ## tests on a real API server and in a whole cluster; both are ended after them
+	@$(PY) -m pytest tests/kube tests/e2e -q $(ARGS)
