@@ -63,3 +63,10 @@ def test_metrics_page_is_the_table_of_the_code() -> None:
     ]
 
     assert rows("metrics.md") == expected
+
+
+def test_log_calls_name_their_event_by_constant() -> None:
+    literal = re.compile(r"""\b_?log\.(?:debug|info|warning|error|exception)\(\s*f?["']""")
+    found = [path.name for path in files(".py", below="worker") if literal.search(path.read_text())]
+
+    assert found == []

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from windlass import events
 from windlass.errors import BrokerError
 from windlass.log import get_logger
 from windlass.runtime.exchange import Backoff
@@ -45,8 +46,8 @@ class ControlListener:
                     self._post(message)
                 backoff.reset()
             except BrokerError as error:
-                log.debug("control_listener_failed", error=str(error))
+                log.debug(events.CONTROL_LISTENER_FAILED, error=str(error))
                 self._stop.wait(backoff.next_s())
             except Exception:
-                log.exception("control_listener_failed")
+                log.exception(events.CONTROL_LISTENER_FAILED)
                 self._stop.wait(backoff.next_s())

@@ -139,7 +139,7 @@ class Crew:
         """No slot can be started any more: those there are go on, and the worker ends."""
         self._selector.unregister(self._spawner)
         self.is_closing = True
-        log.error("zygote_lost", reason="the process that starts slots is gone; draining")
+        log.error(events.ZYGOTE_LOST, reason="the process that starts slots is gone; draining")
 
     def born(self, report: Born) -> None:
         """Note a process's pid."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from windlass import events
 from windlass.errors import BrokerError
 from windlass.log import get_logger
 from windlass.runtime.exchange import Backoff
@@ -87,10 +88,10 @@ class LeaseKeeper:
             try:
                 self.run_once()
             except BrokerError as error:
-                log.debug("lease_keeper_failed", error=str(error))
+                log.debug(events.LEASE_KEEPER_FAILED, error=str(error))
                 pause_s = min(self._backoff.next_s(), self._lease_s / 3)
             except Exception:
-                log.exception("lease_keeper_failed")
+                log.exception(events.LEASE_KEEPER_FAILED)
                 pause_s = self._lease_s / 3
             else:
                 self._backoff.reset()

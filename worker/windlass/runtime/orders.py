@@ -107,7 +107,7 @@ class Orders:
 
     def _terminate(self, slot: Slot, seq: int, name: str, now: float) -> None:
         if not self._can_kill:
-            log.warning("terminate_refused", reason="pool solo cannot end a running task")
+            log.warning(events.TERMINATE_REFUSED, reason="pool solo cannot end a running task")
             return
         if slot.doom is not None:
             return  # it is dying already

@@ -249,7 +249,7 @@ class Traffic:
                 self._outage_since = at
                 log.warning(events.BROKER_CONNECTION_LOST, error=str(error))
             return
-        log.error("exchange_failed", exc_info=error, settlements=settled, tries=self._tries)
+        log.error(events.EXCHANGE_FAILED, exc_info=error, settlements=settled, tries=self._tries)
         if settled > 1 and self._tries >= TRIES_TOGETHER:
             self._sent_one_by_one = True
             self._tries = 0
