@@ -44,13 +44,18 @@ class ExceptionInfo:
 
 def format_traceback(error: BaseException) -> str:
     """Return the traceback as text, without the engine's own frames at its top."""
+    try:
+        return "".join(traceback.format_exception(type(error), error, user_traceback(error)))
+    except Exception as second:  # a user's __str__ or __repr__ may raise anything
+        return f"{type(error).__qualname__} (its text raised {type(second).__qualname__})\n"
+
+
+def user_traceback(error: BaseException) -> TracebackType | None:
+    """Return the traceback from the first frame that is not the engine's."""
     tb = error.__traceback__
     while tb is not None and _is_ours(tb):
         tb = tb.tb_next
-    try:
-        return "".join(traceback.format_exception(type(error), error, tb))
-    except Exception as second:  # a user's __str__ or __repr__ may raise anything
-        return f"{type(error).__qualname__} (its text raised {type(second).__qualname__})\n"
+    return tb
 
 
 def _is_ours(tb: TracebackType) -> bool:

@@ -29,15 +29,16 @@ def update_state(
     target = task_id or request.id
     if target is None or not spec_of(task).stores:
         return
-    payload = encode(task.app.conf.current, target, state or "PROGRESS", meta)
-    stored = StoredResult(payload=payload, ttl_ms=ttl_ms(task.app.conf.current))
+    settings = task.app.conf.current
+    if request.is_eager and not settings.task_store_eager_result:
+        return
+    payload = encode(settings, target, state or "PROGRESS", meta)
+    stored = StoredResult(payload=payload, ttl_ms=ttl_ms(settings))
     if request.token is not None and target == request.id and request.queue is not None:
         task.app.broker.set_state(target, request.queue, request.token, stored)
         return
     backend = task.app.backend
-    if backend is not None and (
-        not request.is_eager or task.app.conf.current.task_store_eager_result
-    ):
+    if backend is not None:
         backend.store_raw(target, stored.payload, stored.ttl_ms)
 
 

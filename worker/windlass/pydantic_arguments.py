@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 
 class ModelCoder:
@@ -59,13 +59,19 @@ class ModelCoder:
 
         Raises:
             TypeError: The arguments do not fit the function.
-            pydantic.ValidationError: A value does not fit its annotation.
+            ValueError: A value does not fit its annotation. Pydantic's own error is its cause:
+                that one cannot be built anew where the result is read, and would lose its text.
         """
         bound = self._signature.bind(*args, **kwargs)
         for name, value in bound.arguments.items():
             adapter = self._adapters.get(name)
-            if adapter is not None:
+            if adapter is None:
+                continue
+            try:
                 bound.arguments[name] = self._each(self._signature.parameters[name], adapter, value)
+            except ValidationError as error:
+                text = f"Argument {name!r} does not fit its annotation: {error}"
+                raise ValueError(text) from error
         return bound.args, bound.kwargs
 
     def dumped_result(self, value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from windlass import events
 from windlass.context import PendingReplacement
 from windlass.errors import Reject, Retry
+from windlass.hooks import user_traceback
 from windlass.log import get_logger
 
 if TYPE_CHECKING:
@@ -29,9 +30,8 @@ def failed(run: Run, error: BaseException) -> None:
     if isinstance(error, tuple(run.task.throws)):
         _log.info(events.TASK_FAILED, **_facts(run), error=_short(run, error))
         return
-    _log.error(
-        events.TASK_FAILED, exc_info=_exc_info(error), **_facts(run), error=_short(run, error)
-    )
+    exc_info = (type(error), error, user_traceback(error))
+    _log.error(events.TASK_FAILED, exc_info=exc_info, **_facts(run), error=_short(run, error))
 
 
 def retried(run: Run, retry: Retry) -> None:
@@ -72,10 +72,6 @@ def _facts(run: Run) -> dict[str, Any]:
         "queue": run.request.queue,
         "retries": run.request.retries or None,
     }
-
-
-def _exc_info(error: BaseException) -> tuple[type[BaseException], BaseException, Any]:
-    return type(error), error, error.__traceback__
 
 
 def _short(run: Run, value: Any) -> str:
