@@ -85,8 +85,14 @@ def _is_missing_script(reply: Reply) -> bool:
 
 
 async def _exchange(connection: Any, commands: Sequence[bytes]) -> list[Reply]:
+    task = asyncio.current_task()
+    cancelled = task.cancelling() if task is not None else 0
     await connection.connect()
     await connection.send_packed_command(b"".join(commands), check_health=False)
+    if task is not None and task.cancelling() > cancelled:
+        # redis-py sends within asyncio.wait_for, which before Python 3.12 drops a cancellation
+        # that arrives as the sending ends. A time-out would be lost and its caller wait for ever.
+        raise asyncio.CancelledError
     return [await _read(connection) for _ in commands]
 
 
