@@ -10,6 +10,7 @@ from __future__ import annotations
 from windlass.settings.model import NAMES
 
 _NO_PREFETCH = "a worker fetches only what it can run soon; there is no prefetch to tune"
+_RECONNECTS = "a worker connects again for ever, with growing pauses, and says so in its log"
 _NO_POOL = "connections are made as threads need them; there is no pool to size"
 _NO_EXCHANGES = "queues are addressed by name; there are no exchanges"
 _NO_GOSSIP = "workers keep no control or event queues on the broker"
@@ -19,8 +20,10 @@ _LEASES = "leases and fencing tokens do this always"
 _CHORDS = "joins are kept by the broker, not polled"
 
 MEANINGLESS: dict[str, str] = {
-    "broker_channel_error_retry": "reconnecting is always safe here",
-    "broker_connection_retry_on_startup": "broker_connection_retry covers the start as well",
+    "broker_channel_error_retry": _RECONNECTS,
+    "broker_connection_max_retries": _RECONNECTS,
+    "broker_connection_retry": _RECONNECTS,
+    "broker_connection_retry_on_startup": _RECONNECTS,
     "broker_heartbeat": "the connection's health is checked by the worker itself",
     "broker_heartbeat_checkrate": "the connection's health is checked by the worker itself",
     "broker_native_delayed_delivery_queue_type": "the broker holds delayed messages natively",
@@ -64,6 +67,7 @@ MEANINGLESS: dict[str, str] = {
     "task_default_queue_type": "a queue has one type here",
     "task_default_routing_key": "queues are addressed by name; use task_default_queue",
     "task_queue_max_priority": "priorities 0 to 9 are always on",
+    "task_reject_on_worker_lost": "a lost worker's message comes back, max_deliveries times",
     "task_remote_tracebacks": "the traceback is always there as text",
     "task_repr_maxlevels": "arguments are never shortened on the broker",
     "task_send_sent_event": _LATER_EVENTS,

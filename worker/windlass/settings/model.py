@@ -55,13 +55,6 @@ class BrokerSettings(_Group):
     broker_connection_timeout: fields.Seconds = 4
     """Seconds to wait for a connection before the attempt counts as failed."""
 
-    broker_connection_retry: bool = True
-    """Whether a worker that loses the broker connects again. False: it stops with exit code 1."""
-
-    broker_connection_max_retries: fields.CountOrZero | None = None
-    """Attempts to reconnect before a worker gives up. None: for ever, because a worker that ends
-    during a broker restart helps nobody."""
-
     broker_transport_options: dict[str, Any] = {}
     """Options for the Redis connection, e.g. `{"socket_timeout": 30}`, `{"health_check_interval":
     10}`. Options of Celery's transport that have no counterpart here (visibility_timeout and the
@@ -149,10 +142,6 @@ class TaskSettings(_Group):
     task_acks_late: bool | None = None
     """None and True: a message is acknowledged with its outcome, so a crash means another run.
     False: acknowledged at start, so a crash is a FAILURE with WorkerLostError."""
-
-    task_reject_on_worker_lost: bool | None = None
-    """Accepted for Celery's sake: a lost worker's message comes back unless task_acks_late is
-    False; max_deliveries ends the loop."""
 
     task_always_eager: bool = False
     """Run calls at once in the caller instead of sending them (for tests)."""

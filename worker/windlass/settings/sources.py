@@ -23,7 +23,7 @@ from windlass.settings.model import NAMES, Settings
 
 PREFIX = "WINDLASS_"
 #: Variables of this prefix that are not settings: read elsewhere.
-RESERVED_VARIABLES = frozenset({"WINDLASS_APP", "WINDLASS_CONFIG_MODULE"})
+RESERVED_VARIABLES = frozenset({"WINDLASS_APP", "WINDLASS_LOG_STYLE", "WINDLASS_REDIS_SERVER"})
 #: What Kubernetes injects for a Service whose name starts with "windlass-".
 _SERVICE_VARIABLE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT$|_PORT_\d+_(TCP|UDP|SCTP)")
 
