@@ -78,6 +78,9 @@ class MemoryResults:
 
     async def await_raw(self, task_id: str, timeout_s: float | None) -> bytes | None:
         """See `ResultBackend.await_raw`."""
+        stored = self.get_raw(task_id)
+        if stored is not None and codec.is_final(stored):
+            return stored
         loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[bytes] = asyncio.Queue()
 
