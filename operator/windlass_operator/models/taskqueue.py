@@ -1,0 +1,90 @@
+"""TaskQueue: a queue and its settings. The schema's words are in crds/taskqueues.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from windlass_operator.models.quantities import Seconds, parse_duration
+from windlass_operator.models.resource import Identity, Spec, identity_of, read_spec
+
+
+class DeletionPolicy(StrEnum):
+    """What happens to waiting messages when the object is deleted."""
+
+    RETAIN = "Retain"
+    PURGE = "Purge"
+
+
+class SecretKeyRef(Spec):
+    """A key of a Secret of the same namespace."""
+
+    name: str
+    key: str = "url"
+
+
+class BrokerRef(Spec):
+    """Where the queue lives: exactly one of the two."""
+
+    url: str | None = Field(default=None, pattern=r"^(redis|rediss)://.+$")
+    secret_key_ref: SecretKeyRef | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.url is None) == (self.secret_key_ref is None):
+            raise ValueError("name exactly one of url and secretKeyRef")
+        if self.url is not None and "@" in self.url:
+            raise ValueError("url must not carry credentials; put the address into a Secret")
+        return self
+
+
+class DeadLetterSpec(Spec):
+    """Keeping of dead letters."""
+
+    retention: Seconds = parse_duration("7d")
+
+
+class TaskQueueSpec(Spec):
+    """spec of a TaskQueue; times in seconds."""
+
+    queue_name: str | None = Field(
+        default=None, min_length=1, max_length=120, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/@-]*$"
+    )
+    broker: BrokerRef | None = None
+    drain_target: Seconds = Field(default=60.0, gt=0)
+    expected_task_duration: Seconds | None = None
+    max_deliveries: int = Field(default=3, ge=1, le=1000)
+    dead_letter: DeadLetterSpec = DeadLetterSpec()
+    paused: bool = False
+    deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskQueue:
+    """A TaskQueue object."""
+
+    identity: Identity
+    spec: TaskQueueSpec
+    status: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_object(cls, body: Mapping[str, Any]) -> Self:
+        """Read an object of the API.
+
+        Raises:
+            InvalidSpecError: Its spec cannot be used.
+        """
+        return cls(
+            identity=identity_of(body),
+            spec=read_spec(TaskQueueSpec, body),
+            status=body.get("status") or {},
+        )
+
+    @property
+    def queue_name(self) -> str:
+        """Name on the broker: the one place where the default is resolved."""
+        return self.spec.queue_name or self.identity.name

@@ -1,0 +1,196 @@
+"""WorkerPool: workers of one app for some queues. The words are in crds/workerpools.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from windlass_operator.models.quantities import Kibibytes, Seconds
+from windlass_operator.models.resource import Identity, Spec, identity_of, read_spec
+
+#: Deployments and Pods carry the name with a suffix; labels end at 63 characters.
+MAX_NAME = 47
+_DEFAULT_TO_ZERO_S = 300.0
+
+
+class PoolKind(StrEnum):
+    """How a worker runs tasks."""
+
+    PREFORK = "prefork"
+    THREADS = "threads"
+    ASYNCIO = "asyncio"
+    SOLO = "solo"
+
+
+class ScaleDownPolicy(StrEnum):
+    """Which workers scaling in may remove."""
+
+    IDLE_ONLY = "IdleOnly"
+    DRAIN = "Drain"
+    IMMEDIATE = "Immediate"
+
+
+class FallbackKind(StrEnum):
+    """What to do while the broker cannot be read."""
+
+    HOLD = "Hold"
+    STATIC = "Static"
+    AT_LEAST = "AtLeast"
+
+
+class RolloutStrategy(StrEnum):
+    """How a new template reaches the workers."""
+
+    ROLLING_UPDATE = "RollingUpdate"
+    DRAIN = "Drain"
+
+
+class QueueRef(Spec):
+    """A TaskQueue object of the same namespace."""
+
+    name: str = Field(min_length=1, max_length=253)
+
+
+class TimeLimits(Spec):
+    """Limits of every run, seconds."""
+
+    soft: Seconds | None = Field(default=None, ge=1, le=604_800)
+    hard: Seconds | None = Field(default=None, ge=1, le=604_800)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.soft is not None and self.hard is not None and self.soft >= self.hard:
+            raise ValueError("soft must be shorter than hard")
+        return self
+
+
+class ScaleUp(Spec):
+    """How the pool grows."""
+
+    window: Seconds = 0.0
+
+
+class ScaleDown(Spec):
+    """How the pool shrinks; times in seconds."""
+
+    policy: ScaleDownPolicy = ScaleDownPolicy.IDLE_ONLY
+    window: Seconds = 300.0
+    to_zero_after: Seconds | None = None
+    max_disruption_percent: int = Field(default=50, ge=1, le=100)
+    cordon_timeout: Seconds = 60.0
+
+    @property
+    def idle_time_s(self) -> float:
+        """Idle time before the last worker goes."""
+        return _DEFAULT_TO_ZERO_S if self.to_zero_after is None else self.to_zero_after
+
+
+class FallbackSpec(Spec):
+    """What to do while the broker cannot be read."""
+
+    behavior: FallbackKind = FallbackKind.HOLD
+    replicas: int | None = Field(default=None, ge=0, le=10_000)
+    failure_threshold: int = Field(default=3, ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.behavior is not FallbackKind.HOLD and self.replicas is None:
+            raise ValueError("behavior Static and AtLeast need replicas")
+        return self
+
+
+class Autoscaling(Spec):
+    """Workers follow the work."""
+
+    min_replicas: int = Field(default=0, ge=0, le=10_000)
+    max_replicas: int = Field(ge=1, le=10_000)
+    tasks_per_slot: int = Field(default=1, ge=1, le=100_000)
+    target_utilization: int = Field(default=80, ge=10, le=100)
+    activation: int = Field(default=0, ge=0, le=1_000_000)
+    wake_horizon: Seconds = 60.0
+    scale_up: ScaleUp = ScaleUp()
+    scale_down: ScaleDown = ScaleDown()
+    fallback: FallbackSpec | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("minReplicas must not be more than maxReplicas")
+        if self.scale_down.to_zero_after is not None and self.min_replicas > 0:
+            raise ValueError("scaleDown.toZeroAfter means something only with minReplicas 0")
+        fallback = self.fallback
+        if fallback and fallback.replicas is not None and fallback.replicas > self.max_replicas:
+            raise ValueError("fallback.replicas must not be more than maxReplicas")
+        return self
+
+
+class Rollout(Spec):
+    """How a new template reaches the workers."""
+
+    strategy: RolloutStrategy = RolloutStrategy.ROLLING_UPDATE
+    max_old_versions: int = Field(default=2, ge=1, le=10)
+
+
+class WorkerPoolSpec(Spec):
+    """spec of a WorkerPool; times in seconds."""
+
+    app: str = Field(min_length=1, max_length=253)
+    image: str = Field(min_length=1, max_length=1024)
+    image_pull_policy: str = Field(default="IfNotPresent", pattern="^(Always|IfNotPresent|Never)$")
+    queues: tuple[QueueRef, ...] = Field(min_length=1, max_length=50)
+    pool: PoolKind = PoolKind.PREFORK
+    concurrency: int = Field(default=1, ge=1, le=1000)
+    time_limits: TimeLimits = TimeLimits()
+    drain_timeout: Seconds = Field(default=300.0, ge=5, le=604_800)
+    max_tasks_per_child: int | None = Field(default=None, ge=1, le=10_000_000)
+    max_memory_per_child: Kibibytes | None = None
+    replicas: int | None = Field(default=None, ge=0, le=10_000)
+    autoscaling: Autoscaling | None = None
+    rollout: Rollout = Rollout()
+    paused: bool = False
+    pod_template: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.replicas is None) == (self.autoscaling is None):
+            raise ValueError("name exactly one of replicas and autoscaling")
+        if self.pool is PoolKind.SOLO and self.concurrency != 1:
+            raise ValueError("pool solo runs one task at a time; set concurrency to 1")
+        if self.pool is PoolKind.SOLO and self.time_limits.hard is not None:
+            raise ValueError("pool solo cannot enforce timeLimits.hard")
+        names = [queue.name for queue in self.queues]
+        if len(set(names)) != len(names):
+            raise ValueError("queues must not name a queue twice")
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPool:
+    """A WorkerPool object."""
+
+    identity: Identity
+    spec: WorkerPoolSpec
+    status: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_object(cls, body: Mapping[str, Any]) -> Self:
+        """Read an object of the API.
+
+        Raises:
+            InvalidSpecError: Its spec cannot be used.
+        """
+        return cls(
+            identity=identity_of(body),
+            spec=read_spec(WorkerPoolSpec, body),
+            status=body.get("status") or {},
+        )
+
+    @property
+    def grace_s(self) -> float:
+        """How long a worker may take to end: the longest a task may run, or the drain time-out."""
+        hard = self.spec.time_limits.hard
+        return self.spec.drain_timeout if hard is None else hard + 15.0

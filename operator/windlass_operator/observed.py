@@ -1,0 +1,157 @@
+"""What the operator sees of one pool or queue at one instant: frozen data, no client behind it.
+
+`windlass_operator.observe` fills it in; everything that decides reads only this and `now_s`.
+Times are seconds since the epoch unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from windlass.brokers.base import QueueDepth
+from windlass.control_plane.heartbeats import WorkerStatus
+from windlass_operator.models.taskqueue import TaskQueue
+from windlass_operator.models.workerpool import WorkerPool
+
+
+class BrokerError(StrEnum):
+    """Why a queue's broker cannot be used. The words are condition reasons: part of the API."""
+
+    UNREACHABLE = "BrokerUnreachable"
+    AUTH_FAILED = "BrokerAuthFailed"
+    BAD_REPLY = "BrokerBadReply"
+    UNSAFE = "BrokerUnsafe"
+    NOT_OFFERED = "BrokerNotOffered"
+    SECRET_MISSING = "SecretMissing"  # noqa: S105  # a reason, not a password
+    SECRET_NOT_SHARED = "SecretNotShared"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerView:
+    """The broker of a queue, as far as it could be resolved and reached.
+
+    Attributes:
+        broker_id: Same for all queues on the same server, database and credentials; never a url.
+        keyspace: The namespace.
+        error: None when it can be used.
+        detail: The error in words, without secrets.
+        failures: Failed reads in a row.
+        stale_s: Age of what is known, 0 when it was read in this tick.
+    """
+
+    broker_id: str
+    keyspace: str
+    error: BrokerError | None = None
+    detail: str = ""
+    failures: int = 0
+    stale_s: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueView:
+    """One queue that a pool names.
+
+    Attributes:
+        ref: Name of the TaskQueue object.
+        queue: The object; None when it is not declared.
+        depth: Newest depth; the last known one while the broker cannot be read; None if never.
+        arrival_rate: Messages a second, smoothed.
+        service_s: Seconds a message, smoothed; None if unmeasured.
+        due_soon: Scheduled messages due within the pool's wake horizon.
+        conflict: Another, older TaskQueue has the same queue name and broker.
+    """
+
+    ref: str
+    queue: TaskQueue | None
+    broker: BrokerView | None = None
+    depth: QueueDepth | None = None
+    arrival_rate: float = 0.0
+    service_s: float | None = None
+    due_soon: int = 0
+    conflict: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentView:
+    """A Deployment of the pool.
+
+    Attributes:
+        version: Template hash it was made for (label windlass.dev/version).
+        replicas: spec.replicas.
+        replica_sets: How many of its ReplicaSets still have pods.
+    """
+
+    name: str
+    version: str
+    replicas: int
+    current: int = 0
+    ready: int = 0
+    updated: int = 0
+    generation: int = 0
+    observed_generation: int = 0
+    resource_version: str = ""
+    replica_sets: int = 1
+    progress_failed: str = ""
+    created_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodView:
+    """A pod of the pool. Its name is the worker id.
+
+    Attributes:
+        waiting_reason: Of the worker container: ImagePullBackOff, CrashLoopBackOff, ...
+        message: Its last words: the termination message, or why it waits.
+        unschedulable: The scheduler's message, '' if it has a node.
+    """
+
+    name: str
+    deployment: str
+    version: str
+    phase: str
+    is_ready: bool = False
+    is_deleting: bool = False
+    restarts: int = 0
+    waiting_reason: str = ""
+    message: str = ""
+    unschedulable: str = ""
+    deletion_cost: int = 0
+    created_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolObserved:
+    """Everything about one pool."""
+
+    pool: WorkerPool
+    queues: tuple[QueueView, ...]
+    deployments: tuple[DeploymentView, ...] = ()
+    pods: tuple[PodView, ...] = ()
+    workers: tuple[WorkerStatus, ...] = ()
+    #: Children that exist beside Deployments: (kind, name) -> hash of what we last applied.
+    applied: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    #: Queue ref -> slots of its need that fall to this pool.
+    shares: Mapping[str, float] = field(default_factory=dict)
+    #: Queue refs that other pools serve too.
+    shared: frozenset[str] = frozenset()
+    #: Whether heartbeats could be read in this tick.
+    workers_known: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueObserved:
+    """Everything about one TaskQueue."""
+
+    queue: TaskQueue
+    view: QueueView
+    pools: tuple[str, ...] = ()
+    binding_exists: bool = False
+    #: Address and keyspace that the binding Secret gives to applications; None if unresolved.
+    binding: Mapping[str, str] | None = None
+    #: The queue record as the broker has it; None if it could not be read.
+    record: Mapping[str, Any] | None = None
+    running: int = 0

@@ -1,0 +1,127 @@
+"""What is to be done, as data: the only thing that decisions produce and `apply` consumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Manager(StrEnum):
+    """Field managers of server-side apply: one for each concern, so that nobody fights."""
+
+    TEMPLATE = "windlass-operator"
+    AUTOSCALER = "windlass-autoscaler"
+    STATUS = "windlass-status"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyObject:
+    """Server-side apply of a child."""
+
+    manifest: Mapping[str, Any]
+    manager: Manager = Manager.TEMPLATE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteObject:
+    """Delete a child of ours."""
+
+    api_version: str
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetReplicas:
+    """Scale a Deployment, only if it is still at `resource_version` (None: whatever it is at)."""
+
+    deployment: str
+    replicas: int
+    resource_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetDeletionCost:
+    """Mark a pod as the first (negative) or a later victim of its ReplicaSet."""
+
+    pod: str
+    cost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CordonWorker:
+    """Have a worker take nothing more, for ttl_s. `is_final`: it turns unready and stays so."""
+
+    worker_id: str
+    ttl_s: float = 30.0
+    is_final: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UncordonWorker:
+    """Let a worker take messages again."""
+
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteRecord:
+    """Change a queue's record on its broker."""
+
+    queue: str
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurgeQueue:
+    """Delete what waits in a queue."""
+
+    queue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetFinalizer:
+    """Add or remove our finalizer on the object itself."""
+
+    present: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmitEvent:
+    """A Kubernetes Event about the object. `reason` is one of `windlass_operator.reasons`."""
+
+    reason: str
+    message: str
+    is_warning: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetStatus:
+    """Replace the object's status."""
+
+    status: Mapping[str, Any]
+
+
+Action = (
+    ApplyObject
+    | DeleteObject
+    | SetReplicas
+    | SetDeletionCost
+    | CordonWorker
+    | UncordonWorker
+    | WriteRecord
+    | PurgeQueue
+    | SetFinalizer
+    | EmitEvent
+    | SetStatus
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Actions in their order, and when to look again at the latest (seconds; None: next tick)."""
+
+    actions: tuple[Action, ...] = field(default=())
+    look_again_s: float | None = None
