@@ -15,6 +15,7 @@ Importing this is light: Redis is imported when a broker is first used. Next: `w
 
 from windlass._version import __version__
 from windlass.app import Windlass
+from windlass.sending import new_id as uuid
 from windlass.shared import current_app, get_current_task
 from windlass.shared_tasks import shared_task
 from windlass.signatures import Signature, maybe_signature, signature, subtask
@@ -35,4 +36,5 @@ __all__ = [
     "shared_task",
     "signature",
     "subtask",
+    "uuid",
 ]

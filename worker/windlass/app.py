@@ -352,6 +352,8 @@ class Windlass(Declaring):
 
         return main(argv, app=self)
 
+    start = worker_main
+
 
 def _arguments(
     *, broker: str | None, backend: str | None, include: Sequence[str], settings: Mapping[str, Any]

@@ -258,3 +258,14 @@ def test_backend_shares_the_brokers_connections(make_app: MakeApp) -> None:
     assert app.backend is app.backend is not None
     assert result.state == states.PENDING
     assert make_app(backend=None).backend is None
+
+
+def test_worker_main_runs_the_command_line_on_this_app(
+    make_app: MakeApp, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = make_app()
+    app.send_task("add", queue="mail")
+
+    assert app.worker_main(["queues"]) == 0
+    assert "mail" in capsys.readouterr().out
+    assert app.start(["no-such-command"]) == 2
