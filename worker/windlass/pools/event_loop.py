@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from windlass.pools.prefork import request_of
+from windlass.results import guard
 from windlass.runtime import wire
 from windlass.runtime.outcome import Returned
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 def run(channel: Channel, executor: Executor, lanes: int) -> None:
     """Run messages on an event loop until the channel closes; then wait for what has begun."""
+    guard.allow_awaiting()  # a task that awaits a result holds up no other on this loop
     asyncio.run(_Lanes(channel, executor, lanes).serve())
 
 
