@@ -1,4 +1,4 @@
-"""The soft time limit of the threads pool: a timer thread raises inside the task's thread.
+"""The soft time limit of tasks in threads: a timer thread raises inside the task's thread.
 
 A module of its own, so that other pools do not load ctypes. See `windlass.runtime.limits`.
 """
@@ -10,10 +10,11 @@ import heapq
 import itertools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from time import monotonic
 
 from windlass.errors import SoftTimeLimitExceeded
+from windlass.runtime.limits import AlarmLimit
 
 
 class ThreadLimit:
@@ -67,3 +68,16 @@ class ThreadLimit:
 def _raise_in(thread_id: int, exception: type[BaseException] | None) -> None:
     target = ctypes.py_object(exception) if exception is not None else None
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), target)
+
+
+class LoopLimit:
+    """The soft limit of an asyncio process: an alarm on the loop's thread, else a thread's limit."""
+
+    def __init__(self) -> None:
+        self._alarm = AlarmLimit()
+        self._thread = ThreadLimit()
+
+    def __call__(self, limit_s: float) -> AbstractContextManager[None]:
+        """Raise inside the block after `limit_s` seconds."""
+        is_main = threading.current_thread() is threading.main_thread()
+        return self._alarm(limit_s) if is_main else self._thread(limit_s)

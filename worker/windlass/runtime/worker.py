@@ -114,7 +114,6 @@ class Worker:
             queues=options.served_queues,
             slots=self._pool.slots(options.concurrency),
             loop_at=monotonic(),
-            progress_at=monotonic(),
         )
 
     def worker_state(self) -> WorkerState:
@@ -179,9 +178,10 @@ class Worker:
         """Make what runs in a slot; imported here, so that all slots share its memory."""
         pool, app, hostname = self._pool, self._app, self._options.hostname
         loop, lanes = pool.load(), pool.shape(self._options.concurrency)[1]
-        soft_limit: Any = AlarmLimit  # or ThreadLimit: contexts by seconds
-        if pool.name == "threads":
-            soft_limit = importlib.import_module("windlass.runtime.thread_limits").ThreadLimit
+        soft_limit: Any = AlarmLimit  # or one of thread_limits: contexts by seconds
+        if pool.name in ("threads", "asyncio"):
+            module = importlib.import_module("windlass.runtime.thread_limits")
+            soft_limit = module.ThreadLimit if pool.name == "threads" else module.LoopLimit
 
         def entry(_index: int, sock: Any, permit_fd: int) -> None:
             executor = Executor(app, hostname=hostname, soft_limit=soft_limit(), pool=pool.name)
@@ -285,6 +285,6 @@ def refuse_impossible(app: Windlass, options: WorkerOptions, pool: Pool) -> None
 def restart(executable: str, argv: list[str]) -> None:
     """Replace this process by a new one with the same command line (HUP)."""
     if not executable or not argv:
-        log.error("restart_refused", reason="the command line of this process is not known")
+        log.error(events.RESTART_REFUSED, reason="the command line of this process is not known")
         return
     os.execv(executable, [executable, *argv[1:]])  # noqa: S606 # the same program, on purpose
