@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractContextManager
 from time import monotonic
@@ -19,6 +20,15 @@ from windlass.errors import SoftTimeLimitExceeded
 T = TypeVar("T")
 #: A pool's soft limit: interrupts the block after so many seconds.
 SoftLimit = Callable[[float], AbstractContextManager[None]]
+
+
+class _LimitAtAwait(SoftTimeLimitExceeded, asyncio.CancelledError):
+    """The limit as an await sees it: a cancellation too, so that a TaskGroup ends its tasks."""
+
+
+# What is stored of it has to name the public class.
+_LimitAtAwait.__qualname__ = SoftTimeLimitExceeded.__qualname__
+_LimitAtAwait.__module__ = SoftTimeLimitExceeded.__module__
 
 
 class LimitedCoroutine(Coroutine[Any, Any, T]):
@@ -64,7 +74,7 @@ class LimitedCoroutine(Coroutine[Any, Any, T]):
             self._is_due = False
             self._is_spent = True
             self._task.uncancel()
-            raised = SoftTimeLimitExceeded(self._limit_s)
+            raised = _LimitAtAwait(self._limit_s)
         return self._step(self._inner.throw, raised)
 
     def close(self) -> None:
@@ -93,6 +103,11 @@ class LimitedCoroutine(Coroutine[Any, Any, T]):
                     return advance(value)
             finally:
                 self._is_spent = monotonic() >= deadline  # then it was raised in this step
+        except _LimitAtAwait as error:
+            # A CancelledError that leaves a coroutine would end its asyncio.Task as cancelled.
+            self._stop_timer()
+            plain = SoftTimeLimitExceeded(self._limit_s)
+            raise plain.with_traceback(error.__traceback__) from error.__cause__
         except BaseException:  # also StopIteration, which is how a coroutine returns
             self._stop_timer()
             raise
@@ -111,17 +126,24 @@ class LoopRunner:
 
     def __init__(self) -> None:
         self._local = threading.local()
+        self._loops: list[asyncio.AbstractEventLoop] = []
+        weakref.finalize(self, _close_all, self._loops)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end and return its value, or raise what it raised."""
         loop: asyncio.AbstractEventLoop | None = getattr(self._local, "loop", None)
         if loop is None or loop.is_closed():
             loop = self._local.loop = asyncio.new_event_loop()
+            self._loops.append(loop)
         return loop.run_until_complete(loop.create_task(coroutine))
 
     def close(self) -> None:
-        """Close this thread's loop."""
-        loop: asyncio.AbstractEventLoop | None = self._local.__dict__.pop("loop", None)
-        if loop is not None:
-            loop.run_until_complete(loop.shutdown_asyncgens())
+        """Close the loops; none may be running."""
+        _close_all(self._loops)
+
+
+def _close_all(loops: list[asyncio.AbstractEventLoop]) -> None:
+    while loops:
+        loop = loops.pop()
+        if not loop.is_running():
             loop.close()

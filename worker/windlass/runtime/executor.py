@@ -160,6 +160,10 @@ class Executor:
             spec.soft_s if soft_s is None else soft_s,
         )
 
+    def close(self) -> None:
+        """Close the event loops of tasks; nothing may be running."""
+        self._loops.close()
+
     def _run(self, run: Run) -> Outcome:
         """Run what is prepared, in this thread."""
         before = context.enter(run.task, run.request)
