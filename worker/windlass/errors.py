@@ -5,6 +5,7 @@
     │   └── UnsafeBrokerError         the broker may drop messages (eviction policy)
     ├── BrokerError
     │   ├── OperationalError          the broker cannot be reached, or refuses the connection
+    │   │   └── BrokerAccessError     credentials or rights are wrong: trying again is no use
     │   ├── BrokerFullError           out of memory
     │   └── BrokerReadOnlyError       a replica was asked to write
     ├── SerializationError
@@ -71,14 +72,25 @@ class OperationalError(BrokerError):
     """The broker cannot be reached, or refuses this connection (address, password, ACL)."""
 
 
-class BrokerFullError(BrokerError):
-    """The broker is out of memory: nothing was stored."""
+class BrokerAccessError(OperationalError):
+    """The broker refuses user, password or command: trying again is no use."""
 
-    def __init__(self) -> None:
+
+class BrokerFullError(BrokerError):
+    """The broker is out of memory: nothing was stored, or only a part of a large batch.
+
+    Args:
+        stored: Messages of the batch that were stored before memory ran out.
+        sent: Messages in the batch.
+    """
+
+    def __init__(self, stored: int = 0, sent: int = 0) -> None:
+        what = f"{stored:,} of {sent:,} messages were" if stored else "nothing was"
         super().__init__(
-            "The broker is out of memory and refused the write; nothing was stored. Free memory "
+            f"The broker is out of memory and refused the write; {what} stored. Free memory "
             "(`windlass dlq purge`, shorter result_expires) or raise maxmemory, then send again."
         )
+        self.stored = stored
 
 
 class BrokerReadOnlyError(BrokerError):

@@ -49,10 +49,11 @@ class FetchRequest(msgspec.Struct, kw_only=True, gc=False):
 
     Attributes:
         queues: In the order to be served.
-        want: At most this many messages; 0 asks for nothing.
+        want: At most this many messages, and never more than 1000; 0 asks for nothing.
         lease_ms: Length of the lease.
         wait_ms: When nothing is there, register as waiting for so long (0: do not).
-        strict: Serve queues strictly in order; else each gets an even share first.
+        strict: Serve queues strictly in order; else each gets an even share first, and they take
+            turns at being the first.
     """
 
     worker_id: str

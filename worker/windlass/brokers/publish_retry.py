@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from windlass.errors import OperationalError
+from windlass.errors import BrokerAccessError, OperationalError
 
 T = TypeVar("T")
 
@@ -35,6 +35,8 @@ class PublishRetry(msgspec.Struct, frozen=True, kw_only=True):
         for pause_s in self.pauses():
             try:
                 return await call()
+            except BrokerAccessError:
+                raise
             except OperationalError:
                 await asyncio.sleep(pause_s)
         return await call()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -18,15 +19,16 @@ from windlass.brokers.base import (
     Capability,
     Fetched,
     FetchRequest,
+    HandBack,
     Settlement,
     StoredResult,
 )
 from windlass.brokers.publish_retry import PublishRetry
-from windlass.errors import OperationalError
+from windlass.errors import BrokerAccessError, BrokerError, OperationalError
 from windlass.messages import Outgoing
 from windlass.redis_store.async_connection import AsyncLinks
-from windlass.redis_store.commands import Commands
-from windlass.redis_store.connection import Links
+from windlass.redis_store.commands import Commands, SettleCall, checked, fresh
+from windlass.redis_store.connection import Links, server_error
 from windlass.redis_store.health import read_health
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
@@ -80,6 +82,7 @@ class RedisBroker:
         self._revoker = Revoker(self.links, self.keys)
         self._wake: WakeLink | None = None
         self._control: ChannelLink | None = None
+        self._turn = -1
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -94,40 +97,43 @@ class RedisBroker:
 
         Raises:
             OperationalError: The broker could not be reached, after the retries.
-            BrokerFullError: It is out of memory; nothing of that call was stored.
+            BrokerAccessError: It refuses user, password or command; that is not tried again.
+            BrokerFullError: It is out of memory; it says how many were stored, if any.
         """
         if len(messages) == 1:
-            reply = self._with_retry([self.commands.enqueue_one(messages[0])], retry)[0]
-            return [not reply]
+            command = self.commands.enqueue_one(messages[0])
+            return [not self._with_retry(lambda: self.links.call((command,)), retry)[0]]
+        if not messages:
+            return []
         calls = self.commands.enqueue(messages)
-        fresh = [True] * len(messages)
-        replies = self._with_retry([call.command for call in calls], retry)
-        for call, reply in zip(calls, replies, strict=True):
-            for index in reply:
-                fresh[call.indexes[index]] = False
-        return fresh
+        commands = [call.command for call in calls]
+        replies = self._with_retry(lambda: checked(calls, self.links.try_call(commands)), retry)
+        return fresh(calls, replies, len(messages))
 
-    def _with_retry(self, commands: Sequence[bytes], retry: PublishRetry | None) -> list[Any]:
+    def _with_retry(self, call: Callable[[], list[Any]], retry: PublishRetry | None) -> list[Any]:
         for pause_s in (retry or self.retry).pauses():
             try:
-                return self.links.call(commands)
+                return call()
+            except BrokerAccessError:
+                raise
             except OperationalError:
                 self.links.close()
                 time.sleep(pause_s)
-        return self.links.call(commands)
+        return call()
 
     async def aenqueue(
         self, messages: Sequence[Outgoing], retry: PublishRetry | None = None
     ) -> list[bool]:
         """As `enqueue`, without blocking the event loop."""
+        if not messages:
+            return []
         calls = self.commands.enqueue(messages)
         commands = [call.command for call in calls]
-        fresh = [True] * len(messages)
-        replies = await (retry or self.retry).acall(lambda: self.async_links.call(commands))
-        for call, reply in zip(calls, replies, strict=True):
-            for index in reply:
-                fresh[call.indexes[index]] = False
-        return fresh
+
+        async def call() -> list[Any]:
+            return checked(calls, await self.async_links.try_call(commands))
+
+        return fresh(calls, await (retry or self.retry).acall(call), len(messages))
 
     # -- working ---------------------------------------------------------------------------------
 
@@ -138,38 +144,61 @@ class RedisBroker:
 
         Raises:
             OperationalError: The connection failed; the settlements may be repeated, those that
-                were done are then reported as stale.
+                were done are then reported as stale. What was fetched comes back when its lease
+                runs out.
+            BrokerError: A settlement was refused; the others were done, and nothing is fetched.
         """
         calls = self.commands.settle(settlements)
         commands = [call.command for call in calls]
         if request is not None:
-            commands.append(self.commands.fetch(self._with_idle_margin(request)))
+            request = self._prepared(request)
+            commands.append(self.commands.fetch(request))
         if not commands:
             return [], None
-        replies = self.links.call(commands)
+        replies = self.links.try_call(commands)
+        refusal = next((reply for reply in replies if isinstance(reply, Exception)), None)
+        if refusal is not None:
+            self._give_back(request, replies[-1])
+            raise server_error(refusal)
         answered = zip(calls, replies, strict=False)
         stale = [id_ for call, reply in answered for id_ in call.stale(reply)]
         fetched = None if request is None else self.commands.fetched(request, replies[-1])
         return stale, fetched
+
+    def _give_back(self, request: FetchRequest | None, reply: Any) -> None:
+        """Hand back what was fetched beside a settlement that was refused: nobody will run it."""
+        if request is None or isinstance(reply, Exception):
+            return
+        taken = [
+            HandBack(id=item.id, queue=item.queue, token=item.token)
+            for item in self.commands.fetched(request, reply).deliveries
+        ]
+        with suppress(BrokerError):  # then their lease runs out
+            self.links.call([call.command for call in self.commands.settle(taken)])
 
     def wait(self, request: FetchRequest, timeout_s: float) -> Fetched | None:
         """Block on the wake lists of the queues, then fetch, also after the time-out."""
         if self._wake is None:
             self._wake = WakeLink(self.links)
         keys = [self.keys.queue(name).wake for name in request.queues]
-        request = self._with_idle_margin(request)
+        request = self._prepared(request)
         try:
             reply = self._wake.wait_and_call(keys, timeout_s, self.commands.fetch(request))
-        except OperationalError:
+        except BaseException:
+            # Its reply is still to come, or will never: not a connection to ask again.
             self._wake.close()
             raise
         return self.commands.fetched(request, reply)
 
-    @staticmethod
-    def _with_idle_margin(request: FetchRequest) -> FetchRequest:
-        if not request.wait_ms:
-            return request
-        return msgspec.structs.replace(request, wait_ms=request.wait_ms + _IDLE_MARGIN_MS)
+    def _prepared(self, request: FetchRequest) -> FetchRequest:
+        """Let another queue be first each time, unless they are to be served strictly."""
+        queues, wait_ms = request.queues, request.wait_ms
+        if not request.strict and len(queues) > 1:
+            self._turn = (self._turn + 1) % len(queues)
+            queues = queues[self._turn :] + queues[: self._turn]
+        if wait_ms:
+            wait_ms += _IDLE_MARGIN_MS
+        return msgspec.structs.replace(request, queues=queues, wait_ms=wait_ms)
 
     def renew(self, tokens: Mapping[str, Sequence[int]], lease_ms: int) -> list[int]:
         """Extend grants, by queue, in one round trip. Returns the tokens that are lost."""
@@ -193,7 +222,7 @@ class RedisBroker:
         )  # fmt: skip
         args = (self.commands.now, self.commands.max_deliveries)
         ready, over = self.links.call([script("reap_expired").command(touched, args)])[0]
-        burials = [
+        burials: list[SettleCall] = [
             self.commands.bury(
                 Bury(
                     id=id_.decode(),
@@ -205,12 +234,12 @@ class RedisBroker:
                     result=self.lost_result(id_.decode()),
                 ),
                 crashed=True,
-            ).command
+            )
             for id_, token in zip(over[::2], over[1::2], strict=True)
         ]
-        if burials:
-            self.links.call(burials)
-        return int(ready) + len(burials)
+        replies = self.links.call([call.command for call in burials]) if burials else []
+        spared = sum(len(call.stale(r)) for call, r in zip(burials, replies, strict=True))
+        return int(ready) + len(burials) - spared
 
     def unpark(self, queue: str, tasks: Sequence[str]) -> int:
         """Make parked messages of these tasks ready again. Returns how many."""

@@ -18,4 +18,4 @@ def cordon(broker: RedisBroker, worker_id: str, ttl_ms: int = 30_000) -> None:
 
 def uncordon(broker: RedisBroker, worker_id: str) -> None:
     """Let the worker take messages again."""
-    broker.links.call([packed("HDEL", broker.keys.cordon, worker_id)])
+    broker.links.call([packed("ZREM", broker.keys.cordon, worker_id)])

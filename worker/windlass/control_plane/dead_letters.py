@@ -124,8 +124,8 @@ def replay(broker: RedisBroker, queue: str, ids: Sequence[str]) -> int:
     for start in range(0, len(ids), _PAGE):
         page = ids[start : start + _PAGE]
         touched = (
-            keys.messages, keys.attempts, q.dead, q.obits, q.wake, q.idle, *q.by_urgency,
-            *(keys.result(id_) for id_ in page),
+            keys.messages, keys.attempts, q.dead, q.obits, q.wake, q.idle, keys.revoked,
+            keys.signals, *q.by_urgency, *(keys.result(id_) for id_ in page),
         )  # fmt: skip
         call = script("replay").command(touched, (broker.commands.now, *page))
         total += int(broker.links.call([call])[0])

@@ -60,7 +60,9 @@ def say_goodbye(broker: RedisBroker, worker_id: str) -> None:
 
 def _beat_call(broker: RedisBroker, worker_id: str, ttl_ms: int, status: bytes) -> bytes:
     keys = broker.keys
-    touched = (keys.workers, keys.workers_seen, keys.cordon, keys.waiting)
+    touched = (
+        keys.workers, keys.workers_seen, keys.cordon, keys.waiting, keys.revoked, keys.signals,
+    )  # fmt: skip
     return script("beat").command(touched, (broker.commands.now, worker_id, ttl_ms, status))
 
 

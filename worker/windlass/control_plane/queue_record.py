@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from windlass.brokers.redis import RedisBroker
 from windlass.errors import ConfigurationError, nearest
 from windlass.redis_store.resp import packed
+from windlass.redis_store.scripts import script
 
 
 class QueueRecord(msgspec.Struct, kw_only=True, frozen=True):
@@ -30,8 +32,10 @@ class QueueRecord(msgspec.Struct, kw_only=True, frozen=True):
 
 def read_record(broker: RedisBroker, queue: str) -> QueueRecord:
     """Return the record, with defaults where nothing was set."""
-    key = broker.keys.queue(queue).record
-    reply = broker.links.call([packed("HGETALL", key)])[0]
+    return _decode(broker.links.call([packed("HGETALL", broker.keys.queue(queue).record)])[0])
+
+
+def _decode(reply: Sequence[bytes]) -> QueueRecord:
     raw = {
         name.decode(): value.decode() for name, value in zip(reply[::2], reply[1::2], strict=True)
     }
@@ -49,27 +53,17 @@ def write_record(broker: RedisBroker, queue: str, **changes: Any) -> QueueRecord
     Raises:
         ConfigurationError: An unknown field, or a value out of its range.
     """
-    key = broker.keys.queue(queue).record
+    q = broker.keys.queue(queue)
     fields: list[str | int] = []
-    removed: list[str] = []
     for name, value in changes.items():
         encoded = _encode(name, value)
-        if encoded is None:
-            removed.append(name)
-        else:
-            fields += (name, encoded)
-    commands = [packed("HINCRBY", key, "generation", 1)]
-    if fields:
-        commands.append(packed("HSET", key, *fields))
-    if removed:
-        commands.append(packed("HDEL", key, *removed))
-    commands.append(packed("SADD", broker.keys.queues, queue))
-    if changes.get("paused") is False:
-        # Whoever waits looks again: what was held back is there now.
-        commands.append(packed("LPUSH", broker.keys.queue(queue).wake, *["1"] * 16))
-        commands.append(packed("PEXPIRE", broker.keys.queue(queue).wake, 10_000))
-    broker.links.call(commands)
-    return read_record(broker, queue)
+        fields += (name, "" if encoded is None else encoded)
+    # Whoever waits looks again after a pause: what was held back is there now.
+    wakes = int(changes.get("paused") is False)
+    call = script("set_record").command(
+        (q.record, broker.keys.queues, q.wake, q.idle), (queue, wakes, *fields)
+    )
+    return _decode(broker.links.call([call])[0])
 
 
 def _encode(name: str, value: Any) -> int | None:

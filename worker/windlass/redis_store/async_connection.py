@@ -16,8 +16,10 @@ from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from windlass.errors import OperationalError
 from windlass.redis_store.connection import (
     Reply,
+    is_full,
     load_commands,
     our_errors,
     server_error,
@@ -59,19 +61,35 @@ class AsyncLinks:
 
     async def call(self, commands: Sequence[bytes]) -> list[Reply]:
         """Send packed commands in one write and return one reply for each; as `Link.call`."""
-        with our_errors(self.url):
-            async with self.borrow() as connection:
-                replies = await _exchange(connection, commands)
-                missing = [i for i, r in enumerate(replies) if _is_missing_script(r)]
-                if missing:
-                    again = [commands[i] for i in missing]
-                    loads = {load: None for command in again for load in load_commands(command)}
-                    answers = await _exchange(connection, [*loads, *again])
-                    for index, answer in zip(missing, answers[len(loads) :], strict=True):
-                        replies[index] = answer
+        replies = await self.try_call(commands)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise server_error(reply)
+        return replies
+
+    async def try_call(self, commands: Sequence[bytes]) -> list[Reply]:
+        """As `call`, with the server's refusals as exceptions in the list."""
+        try:
+            with our_errors(self.url):
+                return await self._try_call(commands)
+        except OperationalError:
+            # The free ones of this loop have met the same end; a retry must not try them in turn.
+            await self.close()
+            raise
+
+    async def _try_call(self, commands: Sequence[bytes]) -> list[Reply]:
+        async with self.borrow() as connection:
+            replies = await _exchange(connection, commands)
+            missing = [i for i, r in enumerate(replies) if _is_missing_script(r)]
+            if missing:
+                again = [commands[i] for i in missing]
+                loads = {load: None for command in again for load in load_commands(command)}
+                answers = await _exchange(connection, [*loads, *again])
+                for index, answer in zip(missing, answers[len(loads) :], strict=True):
+                    replies[index] = answer
+            if any(isinstance(r, Exception) and not is_full(r) for r in replies):
+                # After a failover the same address may lead to the new primary.
+                await connection.disconnect()
         return replies
 
     async def close(self) -> None:

@@ -25,8 +25,9 @@ from windlass.brokers.base import (
     Settlement,
     StoredResult,
 )
+from windlass.errors import BrokerFullError
 from windlass.messages import Outgoing
-from windlass.redis_store.connection import Reply
+from windlass.redis_store.connection import Reply, server_error
 from windlass.redis_store.keys import Keys, QueueKeys
 from windlass.redis_store.resp import Argument, pack
 from windlass.redis_store.scripts import script
@@ -34,6 +35,8 @@ from windlass.redis_store.scripts import script
 T = TypeVar("T")
 #: Messages in one script call: keeps a call near a millisecond, so that others get their turn.
 CHUNK = 500
+#: Characters of a text for people that are kept.
+MAX_DETAIL = 4_000
 #: A fetch stops after so many bytes of messages.
 MAX_FETCH_BYTES = 8 * 1024 * 1024
 
@@ -43,6 +46,31 @@ class EnqueueCall(msgspec.Struct, frozen=True):
 
     command: bytes
     indexes: Sequence[int]
+
+
+def checked(calls: Sequence[EnqueueCall], replies: list[Reply]) -> list[Reply]:
+    """Return the replies of an enqueue, or raise the first refusal among them.
+
+    Raises:
+        BrokerFullError: Says how many messages were stored before memory ran out.
+    """
+    refused = [i for i, reply in enumerate(replies) if isinstance(reply, Exception)]
+    if not refused:
+        return replies
+    error = server_error(replies[refused[0]])
+    if not isinstance(error, BrokerFullError):
+        raise error
+    sent = sum(len(call.indexes) for call in calls)
+    raise BrokerFullError(sent - sum(len(calls[i].indexes) for i in refused), sent)
+
+
+def fresh(calls: Sequence[EnqueueCall], replies: Sequence[Reply], count: int) -> list[bool]:
+    """Return for each message of an enqueue whether it is new."""
+    answers = [True] * count
+    for call, known in zip(calls, replies, strict=True):
+        for index in known:
+            answers[call.indexes[index]] = False
+    return answers
 
 
 class SettleCall(msgspec.Struct, frozen=True):
@@ -70,6 +98,11 @@ def _chunks(items: list[T]) -> Iterable[list[T]]:
 
 def _result_args(result: StoredResult | None) -> tuple[int, int, bytes]:
     return (0, 0, b"") if result is None else (1, result.ttl_ms, result.payload)
+
+
+def _text(value: str) -> bytes:
+    """Encode a text for people, cut to a size that a dead letter may have; never fails."""
+    return value[:MAX_DETAIL].encode("utf-8", "replace")
 
 
 def _ids(reply: Reply) -> list[str]:
@@ -234,7 +267,8 @@ class Commands:
             q.record, q.dead, q.obits, keys.waiting, keys.result(item.id), *q.by_urgency,
         )  # fmt: skip
         args = (
-            self.now, item.id, item.token, self.max_deliveries, item.reason, item.worker,
+            self.now, item.id, item.token, self.max_deliveries, _text(item.reason),
+            _text(item.worker),
             *_result_args(item.result), keys.done_prefix,
         )  # fmt: skip
         return SettleCall(
@@ -250,7 +284,8 @@ class Commands:
             keys.result(item.id),
         )  # fmt: skip
         args = (
-            self.now, item.id, item.token, item.reason, item.detail, item.worker,
+            self.now, item.id, item.token, _text(item.reason), _text(item.detail),
+            _text(item.worker),
             *_result_args(item.result), keys.done_prefix, int(crashed),
         )  # fmt: skip
         return SettleCall(script("bury").command(touched, args), _ids)

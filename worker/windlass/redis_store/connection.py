@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -20,6 +21,7 @@ from redis.connection import ConnectionPool
 from redis.retry import Retry
 
 from windlass.errors import (
+    BrokerAccessError,
     BrokerError,
     BrokerFullError,
     BrokerReadOnlyError,
@@ -28,6 +30,8 @@ from windlass.errors import (
 )
 from windlass.redis_store.scripts import by_sha
 
+#: A connection that was used so recently, seconds, is not looked at before it is used again.
+_FRESH_S = 1.0
 Reply = Any  # what a script returns: nested lists of bytes and ints, shaped by its header
 
 
@@ -47,7 +51,7 @@ def our_errors(url: str) -> Iterator[None]:
     try:
         yield
     except redis.AuthenticationError as error:
-        raise OperationalError(
+        raise BrokerAccessError(
             f"The broker at {safe_url(url)} refused the credentials: {error}. Check user and "
             "password in broker_url."
         ) from error
@@ -60,18 +64,45 @@ def our_errors(url: str) -> Iterator[None]:
         raise server_error(error) from error
 
 
+#: Refusals that pass: the server is starting, failing over, busy, or cannot write to its disk.
+_NOT_NOW = (
+    "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "UNBLOCKED",
+    "BUSY",
+)  # fmt: skip
+
+
 def server_error(error: Exception) -> BrokerError:
     """Turn an error that the server answered with into ours."""
     text = str(error)
-    if "OOM command not allowed" in text:
+    if is_full(error):
         return BrokerFullError()
-    if "READONLY" in text:
+    if _is(error, redis.ReadOnlyError, "-READONLY"):
         return BrokerReadOnlyError()
-    if "NOPERM" in text or "NOAUTH" in text or "WRONGPASS" in text:
-        return OperationalError(f"The broker refused a command: {text}. Check the user's ACL.")
-    if "LOADING" in text or "MASTERDOWN" in text or "CLUSTERDOWN" in text:
-        return OperationalError(f"The broker is not ready: {text}.")
+    if _is(error, redis.exceptions.NoPermissionError, "-NOPERM"):
+        return BrokerAccessError(f"The broker refused a command: {text}. Check the user's ACL.")
+    if isinstance(error, redis.exceptions.AskError):  # MOVED is one
+        return BrokerError(
+            f"The broker is a node of a Redis Cluster that does not hold this keyspace ({text}). "
+            "Point broker_url at the node that does."
+        )
+    passing = (redis.exceptions.ClusterDownError, redis.exceptions.TryAgainError)
+    if isinstance(error, passing) or any(
+        text.startswith(code) or f"-{code}" in text for code in _NOT_NOW
+    ):
+        return OperationalError(f"The broker is not ready: {text}. It is asked again.")
     return BrokerError(f"The broker answered with an error: {text}.")
+
+
+def is_full(error: object) -> bool:
+    """Whether the server refused for want of memory."""
+    return _is(error, redis.exceptions.OutOfMemoryError, "-OOM command not allowed")
+
+
+def _is(error: object, kind: type[Exception], marker: str) -> bool:
+    """Ask for an error's kind; Redis 6.2 quotes the refusal of a script's command as text."""
+    return isinstance(error, kind) or (
+        isinstance(error, redis.ResponseError) and marker in str(error)
+    )
 
 
 class Link:
@@ -82,6 +113,22 @@ class Link:
         self._url = url
         self._connection: Any = None
         self._pid = 0
+        self._used_at = 0.0
+
+    def drop_if_stale(self) -> None:
+        """Close a connection that the server closed, or filled with something, while it was idle.
+
+        So a restart or an idle time-out of the server costs a reconnect and not a failed call.
+        """
+        is_ours = self._connection is not None and self._pid == os.getpid()
+        if not is_ours or monotonic() - self._used_at < _FRESH_S:
+            return
+        try:
+            is_stale = self._connection.is_connected and self._connection.can_read(0)
+        except (redis.RedisError, OSError):
+            is_stale = True
+        if is_stale:
+            self.close()
 
     def open(self) -> Any:
         """Return the redis-py connection, connected in this process."""
@@ -141,7 +188,9 @@ class Link:
             connection.send_packed_command(
                 (commands[0] if len(commands) == 1 else b"".join(commands),), False
             )
-            return [_read(connection) for _ in commands]
+            replies = [_read(connection) for _ in commands]
+        self._used_at = monotonic()
+        return replies
 
 
 def _read(connection: Any) -> Reply:
@@ -189,29 +238,32 @@ class Links:
         """Return a connection of one's own, e.g. for a blocking call."""
         return Link(self.pool, self.url)
 
-    @contextmanager
-    def borrow(self) -> Iterator[Link]:
-        """Lend a connection for one exchange."""
+    def call(self, commands: Sequence[bytes]) -> list[Reply]:
+        """Borrow a connection and `Link.call`."""
+        replies = self.try_call(commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise server_error(reply)
+        return replies
+
+    def try_call(self, commands: Sequence[bytes]) -> list[Reply]:
+        """Borrow a connection and `Link.try_call`."""
         try:
             link = self._free.pop()
+            link.drop_if_stale()
         except IndexError:
             link = self.link()
         try:
-            yield link
-        except BrokerFullError:
-            self._free.append(link)  # an answer, read to its end: the connection is fine
-            raise
+            replies = link.try_call(commands)
         except BaseException:
             # An interrupt in the middle of a reply leaves bytes behind that belong to nobody.
             link.close()
             raise
-        else:
-            self._free.append(link)
-
-    def call(self, commands: Sequence[bytes]) -> list[Reply]:
-        """Borrow a connection and `Link.call`."""
-        with self.borrow() as link:
-            return link.call(commands)
+        if any(isinstance(reply, Exception) and not is_full(reply) for reply in replies):
+            # After a failover the same address may lead to the new primary: connect again.
+            link.close()
+        self._free.append(link)
+        return replies
 
     def close(self) -> None:
         """Close the free connections."""

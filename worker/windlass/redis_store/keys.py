@@ -9,7 +9,7 @@ windlass:{ks}:tokens       string last fencing token
 windlass:{ks}:queues       set    queue names
 windlass:{ks}:workers      hash   worker id -> heartbeat, JSON
 windlass:{ks}:workers:seen zset   worker id by the time its heartbeat expires, ms
-windlass:{ks}:cordon       hash   worker id -> cordoned until, ms
+windlass:{ks}:cordon       zset   worker id by the time its cordon ends, ms
 windlass:{ks}:r:<id>       string encoded outcome, with TTL
 windlass:{ks}:q:<queue>:<part>    see QUEUE_PARTS
 channels: windlass:{ks}:done:<id> (outcomes), windlass:{ks}:control (hints to workers)

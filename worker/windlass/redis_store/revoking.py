@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from windlass.brokers.base import StoredResult
-from windlass.errors import DecodeError
-from windlass.messages import open_envelope
+from windlass.errors import DecodeError, InvalidQueueName
+from windlass.messages import check_queue_name, open_envelope
 from windlass.redis_store.connection import Links
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
@@ -17,6 +17,10 @@ from windlass.states import Stage
 
 #: How long a tombstone waits for a message that a worker has or that is not sent yet.
 TOMBSTONE_MS = 24 * 3600 * 1000
+
+
+#: Ids revoked in one trip; their messages are read whole, and may be large.
+_PAGE = 50
 
 
 class ControlMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,15 +58,10 @@ class Revoker:
         self._links = links
         self._keys = keys
 
-    def queue_of(self, message_id: str) -> str | None:
-        """Return the queue of a message, None if it is not there or its bytes are damaged."""
-        raw = self._links.call([packed("HGET", self._keys.messages, message_id)])[0]
-        if raw is None:
-            return None
-        try:
-            return open_envelope(raw).queue
-        except DecodeError:
-            return None
+    def queues_of(self, ids: Sequence[str]) -> dict[str, str | None]:
+        """Return the queue of each message, None if it is not there or its bytes are damaged."""
+        reads = [packed("HGET", self._keys.messages, id_) for id_ in ids]
+        return dict(zip(ids, map(_queue_in, self._links.call(reads)), strict=True))
 
     def revoke(
         self,
@@ -74,34 +73,35 @@ class Revoker:
         now: str = "",
     ) -> dict[str, Stage]:
         """Revoke each id; see `RedisBroker.revoke`."""
-        stages = {id_: self._revoke_one(id_, result_for(id_), now) for id_ in ids}
+        name = signal if terminate else ""
+        stages: dict[str, Stage] = {}
+        pending = list(dict.fromkeys(ids))
+        while pending:
+            page = pending[:_PAGE]
+            queues = self.queues_of(page)
+            calls = [self._call(id_, queues[id_], result_for(id_), name, now) for id_ in page]
+            answers = [answer.decode() for answer in self._links.call(calls)]
+            found = dict(zip(page, answers, strict=True))
+            # One that moved to another queue since it was looked up is looked up again.
+            pending = [id_ for id_ in pending if found.get(id_, "MOVED") == "MOVED"]
+            stages |= {id_: Stage(answer) for id_, answer in found.items() if answer != "MOVED"}
         marked = [id_ for id_, stage in stages.items() if stage in (Stage.LEASED, Stage.UNKNOWN)]
         if marked:
-            name = signal if terminate else ""
             hint = ControlMessage(kind="revoke", ids=tuple(marked), signal=name)
-            commands = [packed("PUBLISH", self._keys.control, hint.encode())]
-            if name:
-                pairs = [part for id_ in marked for part in (id_, name)]
-                commands.insert(0, packed("HSET", self._keys.signals, *pairs))
-            self._links.call(commands)
+            self._links.call([packed("PUBLISH", self._keys.control, hint.encode())])
         return stages
 
-    def _revoke_one(self, message_id: str, result: StoredResult | None, now: str) -> Stage:
-        keys = self._keys
-        while True:
-            queue = self.queue_of(message_id)
-            q = keys.queue(queue or "default")
-            touched = (
-                keys.messages, keys.attempts, keys.revoked, q.leased, q.scheduled, q.parked,
-                q.dead, q.condemned, keys.waiting, keys.result(message_id),
-            )  # fmt: skip
-            outcome = (0, 0, b"") if result is None else (1, result.ttl_ms, result.payload)
-            args = (now, message_id, queue or "", TOMBSTONE_MS, *outcome, keys.done_prefix)
-            answer = self._links.call([script("revoke").command(touched, args)])[0].decode()
-            if answer != "MOVED":
-                return Stage(answer)
-            if queue is None:  # there, but damaged: no worker can run it, the dead letters get it
-                return Stage.QUEUED
+    def _call(
+        self, message_id: str, queue: str | None, result: StoredResult | None, signal: str, now: str
+    ) -> bytes:
+        keys, q = self._keys, self._keys.queue(queue or "default")
+        touched = (
+            keys.messages, keys.attempts, keys.revoked, q.leased, q.scheduled, q.parked, q.dead,
+            q.condemned, keys.waiting, keys.result(message_id), keys.signals,
+        )  # fmt: skip
+        outcome = (0, 0, b"") if result is None else (1, result.ttl_ms, result.payload)
+        args = (now, message_id, queue or "", TOMBSTONE_MS, *outcome, keys.done_prefix, signal)
+        return script("revoke").command(touched, args)
 
     def revoked(self, ids: Sequence[str]) -> dict[str, str]:
         """Return the ids that have a tombstone, each with the signal that ends its run."""
@@ -121,7 +121,7 @@ class Revoker:
 
     def stage(self, message_id: str) -> Stage:
         """Where the message is; a snapshot of several reads, for people."""
-        keys, queue = self._keys, self.queue_of(message_id)
+        keys, queue = self._keys, self.queues_of([message_id])[message_id]
         if queue is None:
             exists = self._links.call([packed("EXISTS", keys.result(message_id))])[0]
             return Stage.DONE if exists else Stage.UNKNOWN
@@ -144,3 +144,12 @@ class Revoker:
             (condemned, Stage.DONE),
         )
         return next((stage for found, stage in places if found), Stage.QUEUED)
+
+
+def _queue_in(raw: bytes | None) -> str | None:
+    if raw is None:
+        return None
+    try:
+        return check_queue_name(open_envelope(raw).queue)
+    except (DecodeError, InvalidQueueName):
+        return None

@@ -8,9 +8,12 @@
 -- Invariants: an outcome stored after this call is published; one stored before it is returned.
 -- Complexity: O(ids * log waiting).
 -- @include clock
+-- @include admit
 local waiting, FIRST_RESULT, FIRST_ID = KEYS[1], 2, 3
-local give_up = clock(ARGV[1]) + tonumber(ARGV[2])
-local found = {}
+local now, found = clock(ARGV[1]), {}
+local give_up = now + tonumber(ARGV[2])
+admit(waiting, 0)
+redis.call('ZREMRANGEBYSCORE', waiting, '-inf', now)
 for i = FIRST_ID, #ARGV do
   redis.call('ZADD', waiting, 'GT', give_up, ARGV[i])
   found[i - FIRST_ID + 1] = redis.call('GET', KEYS[FIRST_RESULT + i - FIRST_ID])

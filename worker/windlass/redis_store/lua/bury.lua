@@ -18,11 +18,12 @@
 -- ARGV[8] ttl      ms
 -- ARGV[9] payload  encoded outcome
 -- ARGV[10] channel prefix of the outcome channels
--- ARGV[11] crashed 1: count this delivery as a crash first (the lease ran out)
+-- ARGV[11] crashed 1: the lease ran out: count this delivery as a crash, unless it was renewed since
 -- Returns: the id in a list when its token was stale (nothing was done), else an empty list.
 -- Invariants: leased -> dead.
 -- Complexity: O(log dead).
 -- @include clock
+-- @include admit
 -- @include settle
 -- @include attempts
 -- @include outcome
@@ -33,6 +34,8 @@ local now, id, token, reason, detail = clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local worker, has_outcome, ttl, payload = ARGV[6], ARGV[7] == '1', ARGV[8], ARGV[9]
 local channel, crashed = ARGV[10], ARGV[11] == '1'
 if not owns(leased, id, token) then return {id} end
+if crashed and tonumber(redis.call('ZSCORE', leases, token) or 0) > now then return {id} end
+admit(leases, #payload)
 if crashed then count(attempts, id, 1, 0) end
 redis.call('HDEL', leased, id)
 settle(leases, grants, left, token, 1)

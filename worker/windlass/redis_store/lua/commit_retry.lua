@@ -26,6 +26,7 @@
 -- Invariants: leased -> ready | scheduled, never both, never neither.
 -- Complexity: O(log scheduled).
 -- @include clock
+-- @include admit
 -- @include settle
 -- @include outcome
 -- @include put
@@ -36,6 +37,7 @@ local now, id, token, queue, priority = clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4
 local due_spec, expires, tail = ARGV[6], ARGV[7], ARGV[8]
 local has_outcome, ttl, payload = ARGV[9] == '1', ARGV[10], ARGV[11]
 if not owns(leased, id, token) then return {id} end
+admit(leases, #payload + #tail - redis.call('HSTRLEN', messages, id))
 local due = absolute(now, due_spec)
 redis.call('HSET', messages, id, stamp(now, priority, due, absolute(now, expires), tail))
 redis.call('HDEL', leased, id)

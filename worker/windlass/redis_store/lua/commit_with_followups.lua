@@ -23,6 +23,7 @@
 -- Invariants: leased -> gone and each follow-up gone -> ready | scheduled, together or not at all.
 -- Complexity: O(follow-ups).
 -- @include clock
+-- @include admit
 -- @include settle
 -- @include outcome
 -- @include put
@@ -32,6 +33,12 @@ local now, channel, service = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local id, token, has_outcome, ttl, payload = ARGV[4], ARGV[5], ARGV[6] == '1', ARGV[7], ARGV[8]
 local FIRST_KEY, FIRST_ARG = 11, 9
 if not owns(leased, id, token) then return {id} end
+local bytes = #payload
+for a = FIRST_ARG, #ARGV, 6 do bytes = bytes + #ARGV[a + 5] end
+admit(leases, bytes)
+-- Gone before the rest, so that a follow-up may take over its id (a task that replaces itself).
+redis.call('HDEL', messages, id)
+redis.call('HDEL', attempts, id)
 for f = 0, (#KEYS - FIRST_KEY + 1) / 5 - 1 do
   local k, a = FIRST_KEY + 5 * f, FIRST_ARG + 6 * f
   local priority, due = tonumber(ARGV[a + 1]), absolute(now, ARGV[a + 3])
@@ -48,9 +55,7 @@ if has_outcome then
   announce(waiting, channel, id, payload)
 end
 redis.call('HDEL', leased, id)
-redis.call('HDEL', messages, id)
-redis.call('HDEL', attempts, id)
 settle(leases, grants, left, token, 1)
-redis.pcall('HINCRBY', stats, 'completed', 1)
-redis.pcall('HINCRBY', stats, 'service_us', service)
+redis.call('HINCRBY', stats, 'completed', 1)
+redis.call('HINCRBY', stats, 'service_us', service)
 return {}

@@ -27,6 +27,7 @@
 -- Invariants: leased -> ready at the front with deliveries + 1; at the cap leased -> dead.
 -- Complexity: O(1).
 -- @include clock
+-- @include admit
 -- @include settle
 -- @include attempts
 -- @include outcome
@@ -39,6 +40,7 @@ local now, id, token, cap = clock(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
 local reason, worker, has_outcome = ARGV[5], ARGV[6], ARGV[7] == '1'
 local ttl, payload, channel = ARGV[8], ARGV[9], ARGV[10]
 if not owns(leased, id, token) then return 'STALE' end
+admit(leases, 0)
 cap = tonumber(redis.call('HGET', record, 'max_deliveries') or cap)
 local deliveries = count(attempts, id, 1, 0)
 redis.call('HDEL', leased, id)

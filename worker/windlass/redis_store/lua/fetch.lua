@@ -3,12 +3,12 @@
 -- KEYS[2] attempts  HASH   id -> "deliveries:handbacks"
 -- KEYS[3] revoked   ZSET   tombstones
 -- KEYS[4] tokens    STRING last fencing token
--- KEYS[5] cordon    HASH   worker -> until, ms
+-- KEYS[5] cordon    ZSET   worker by the time its cordon ends, ms
 -- KEYS[6..] for each queue, 21 keys: r9 .. r0 LIST, leased HASH, leases ZSET, grants HASH, left HASH,
 --           scheduled ZSET, record HASH, stats HASH, wake LIST, idle STRING, parked HASH, condemned SET
 -- ARGV[1] now_ms    ms, '' for the server's clock
 -- ARGV[2] worker    id
--- ARGV[3] want      messages
+-- ARGV[3] want      messages, 1000 at most
 -- ARGV[4] lease_ms  ms
 -- ARGV[5] wait_ms   ms; register as waiting so long when nothing is there (0: do not)
 -- ARGV[6] strict    1: queues strictly in order; 0: an even share of `want` first
@@ -19,12 +19,15 @@
 -- Invariants: scheduled and due -> ready; ready -> leased under one new token for each queue.
 -- Complexity: O(want), O(log scheduled) for each due one.
 -- @include clock
+-- @include marks
 local messages, attempts, revoked, tokens, cordon = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local now, worker, want = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local now, worker, want = clock(ARGV[1]), ARGV[2], math.min(tonumber(ARGV[3]), 1000)
 local lease_ms, wait_ms, strict = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 local max_bytes = tonumber(ARGV[7])
 local FIRST, PER = 6, 21
 local nq, bytes = (#KEYS - FIRST + 1) / PER, 0
+-- A call drops about so many ids that came to nothing: a crowd of them must not hold up the others.
+local drops = 2500
 local next_due, paused, expired, parked, grants = 0, {}, {}, {}, {}
 
 local function key(q, offset) return KEYS[FIRST + q * PER + offset] end
@@ -34,65 +37,51 @@ local function soonest(at)
 end
 
 -- Due messages become ready behind what is ready already, in the order of their due times.
+-- The first write is the removal: it needs no memory, so that a full broker goes on with the rest.
 local function promote(q, limit)
   local due = redis.call('ZRANGEBYSCORE', key(q, 14), '-inf', now, 'LIMIT', 0, limit)
+  if #due > 0 then redis.call('ZREM', key(q, 14), unpack(due)) end
   for _, member in ipairs(due) do
     redis.call('RPUSH', key(q, 57 - string.byte(member)), string.sub(member, 2))
   end
-  if #due > 0 then redis.call('ZREM', key(q, 14), unpack(due)) end
 end
 
 -- Drops what was revoked while it was ready; its outcome was stored then.
 local function drop_condemned(q, popped)
   if redis.call('SCARD', key(q, 20)) == 0 then return popped end
-  local kept, flags = {}, redis.call('SMISMEMBER', key(q, 20), unpack(popped))
+  local kept, gone, flags = {}, {}, redis.call('SMISMEMBER', key(q, 20), unpack(popped))
   for i, id in ipairs(popped) do
-    if flags[i] == 0 then
-      kept[#kept + 1] = id
-    else
-      redis.call('SREM', key(q, 20), id)
-      redis.call('HDEL', messages, id)
-      redis.call('HDEL', attempts, id)
-    end
+    if flags[i] == 0 then kept[#kept + 1] = id else gone[#gone + 1] = id end
   end
+  if #gone == 0 then return popped end
+  redis.call('SREM', key(q, 20), unpack(gone))
+  redis.call('HDEL', messages, unpack(gone))
+  redis.call('HDEL', attempts, unpack(gone))
   return kept
 end
 
 -- Pops until `n` messages are found or the lists are empty.
 local function take(q, n, ids, raws)
   local level, got = 0, 0
-  while level < 10 and got < n and (bytes < max_bytes or bytes == 0) do
+  while level < 10 and got < n and drops > 0 and (bytes < max_bytes or bytes == 0) do
     -- The first few show how large the bodies are, so that huge ones are not read in bulk.
     local room = got == 0 and 8 or math.max(1, math.floor((max_bytes - bytes) * #raws / (bytes + 1)))
     local popped = redis.call('LPOP', key(q, level), math.min(n - got, room, 1000))
-    if not popped or #popped == 0 then
+    if not popped then
       level = level + 1
     else
+      drops = drops - #popped
       popped = drop_condemned(q, popped)
       local found = #popped > 0 and redis.call('HMGET', messages, unpack(popped)) or {}
       for i, raw in ipairs(found) do
         if raw then
           ids[#ids + 1], raws[#raws + 1], got, bytes = popped[i], raw, got + 1, bytes + #raw
+          drops = drops + 1
         end
       end
     end
   end
   return got
-end
-
-local function marks_of(ids)
-  local marks, counted, stones = {}, nil, nil
-  if redis.call('HLEN', attempts) > 0 then counted = redis.call('HMGET', attempts, unpack(ids)) end
-  if redis.call('ZCARD', revoked) > 0 then stones = redis.call('ZMSCORE', revoked, unpack(ids)) end
-  if not counted and not stones then return marks end
-  for i = 1, #ids do
-    local stone = stones and stones[i] and tonumber(stones[i]) > now
-    if stone or (counted and counted[i]) then
-      local d, h = string.match(counted and counted[i] or '0:0', '^(%d+):(%d+)$')
-      marks[#marks + 1] = {i - 1, tonumber(d), tonumber(h), stone and 1 or 0}
-    end
-  end
-  return marks
 end
 
 local function grant(q, ids, raws)
@@ -104,10 +93,10 @@ local function grant(q, ids, raws)
   redis.call('ZADD', key(q, 11), now + lease_ms, token)
   redis.call('HSET', key(q, 12), token, cmsgpack.pack(ids))
   redis.call('HSET', key(q, 13), token, n)
-  grants[#grants + 1] = {q, token, ids, raws, marks_of(ids)}
+  grants[#grants + 1] = {q, token, ids, raws, marks_of(attempts, revoked, now, ids)}
 end
 
-local until_ms = redis.call('HGET', cordon, worker)
+local until_ms = redis.call('ZSCORE', cordon, worker)
 if until_ms and tonumber(until_ms) > now then return {now, 0, 1, {}, {}, {}, {}} end
 
 local taken, total, live = {}, 0, {}
@@ -142,9 +131,10 @@ for q = 0, nq - 1 do
     if taken[q] then soonest(redis.call('ZRANGE', key(q, 14), 0, 0, 'WITHSCORES')[2]) end
   end
   -- With nothing left to take, wake tokens mean nothing; whatever comes next pushes a new one.
-  if total == 0 and wait_ms > 0 then
+  if total == 0 and want > 0 and drops > 0 and wait_ms > 0 then
     redis.call('DEL', key(q, 17))
     redis.call('SET', key(q, 18), '1', 'PX', wait_ms)
   end
 end
+if drops <= 0 then soonest(now) end
 return {now, next_due, 0, paused, expired, parked, grants}

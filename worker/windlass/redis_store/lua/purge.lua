@@ -27,13 +27,7 @@ local due, ids = redis.call('ZRANGE', scheduled, 0, limit - 1), {}
 for i, member in ipairs(due) do ids[i] = string.sub(member, 2) end
 if #due > 0 then redis.call('ZREM', scheduled, unpack(due)) end
 forget(ids)
-ids = {}
-for i, field in ipairs(redis.call('HSCAN', parked, '0', 'COUNT', limit)[2]) do
-  if i % 2 == 1 then ids[#ids + 1] = field end
-end
-if #ids > 0 then
-  redis.call('HDEL', parked, unpack(ids))
-  more = 1
-end
+ids = redis.call('HRANDFIELD', parked, limit)
+if #ids > 0 then redis.call('HDEL', parked, unpack(ids)) end
 forget(ids)
 return {deleted, more}

@@ -1,4 +1,5 @@
--- Give back what grants that ran out still own; at most 20 grants a call.
+-- Give back what grants that ran out still own; at most 20 grants a call, or 1000 messages and the
+-- rest of a grant.
 -- KEYS[1] messages HASH   id -> bytes
 -- KEYS[2] attempts HASH   counters
 -- KEYS[3] leased   HASH   id -> token
@@ -16,6 +17,7 @@
 --             and expired, until it is buried.
 -- Complexity: O(messages of the expired grants).
 -- @include clock
+-- @include admit
 -- @include settle
 -- @include attempts
 -- @include put
@@ -23,8 +25,16 @@ local messages, attempts, leased, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local grants, left, wake_list, idle, record = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local now, cap, FIRST_READY = clock(ARGV[1]), tonumber(ARGV[2]), 10
 cap = tonumber(redis.call('HGET', record, 'max_deliveries') or cap)
-local ready, over = 0, {}
+local ready, over, tokens, size = 0, {}, {}, 0
+admit(leases, 0)
 for _, token in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 20)) do
+  tokens[#tokens + 1] = token
+  size = size + tonumber(redis.call('HGET', left, token) or '0')
+  if size >= 1000 then break end
+end
+-- The oldest grant last, so that it comes to the very front.
+for t = #tokens, 1, -1 do
+  local token = tokens[t]
   local packed = redis.call('HGET', grants, token)
   local ids, kept = packed and cmsgpack.unpack(packed) or {}, 0
   for i = #ids, 1, -1 do

@@ -7,9 +7,11 @@
 -- Invariants: moves no message; a grant that ran out but was not reaped yet lives on.
 -- Complexity: O(tokens * log grants).
 -- @include clock
+-- @include admit
 local leases = KEYS[1]
 local now, lease_ms, FIRST = clock(ARGV[1]), tonumber(ARGV[2]), 3
 local lost = {}
+admit(leases, 0)
 for i = FIRST, #ARGV do
   if redis.call('ZSCORE', leases, ARGV[i]) then
     redis.call('ZADD', leases, now + lease_ms, ARGV[i])

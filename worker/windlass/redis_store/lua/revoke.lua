@@ -9,33 +9,40 @@
 -- KEYS[8] condemned SET    revoked ids in the ready lists
 -- KEYS[9] waiting   ZSET   ids somebody waits for
 -- KEYS[10] result   STRING its outcome
+-- KEYS[11] signals  HASH   revoked id -> signal that ends its run
 -- ARGV[1] now_ms    ms, '' for the server's clock
 -- ARGV[2] id        the message
--- ARGV[3] queue     that KEYS 4-8 belong to, '' where the message was not found
+-- ARGV[3] queue     that KEYS 4-8 belong to, '' where the message was not found or is damaged
 -- ARGV[4] keep_ms   ms, life of a tombstone
 -- ARGV[5] has outcome 0|1
 -- ARGV[6] ttl       ms
 -- ARGV[7] payload   encoded REVOKED outcome
 -- ARGV[8] channel   prefix of the outcome channels
+-- ARGV[9] signal    that ends a run, '' to leave a run alone
 -- Returns: where it was: 'QUEUED', 'SCHEDULED', 'PARKED' (gone now), 'LEASED', 'UNKNOWN' (marked),
 --          'DEAD' or 'DONE' (left alone); 'MOVED' when it is not in that queue: look again.
 -- Invariants: scheduled | parked -> gone; ready -> condemned, as good as gone, its outcome stored.
 -- Complexity: O(log n).
 -- @include clock
+-- @include admit
+-- @include tombstones
 -- @include outcome
 local messages, attempts, revoked, leased, scheduled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local parked, dead, condemned, waiting, result = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local signals = KEYS[11]
 local now, id, queue, keep_ms = clock(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
 local has_outcome, ttl, payload, channel = ARGV[5] == '1', ARGV[6], ARGV[7], ARGV[8]
+local signal = ARGV[9]
 local raw = redis.call('HGET', messages, id)
-if not raw then
-  redis.call('ZREMRANGEBYSCORE', revoked, '-inf', now)
-  redis.call('ZADD', revoked, now + keep_ms, id)
+admit(waiting, #payload)
+forget_marks(revoked, signals, now)
+if not raw or queue == '' then
+  mark(revoked, signals, id, now + keep_ms, signal)
   return 'UNKNOWN'
 end
 if string.sub(raw, 22, 21 + string.byte(raw, 21)) ~= queue then return 'MOVED' end
 if redis.call('HEXISTS', leased, id) == 1 then
-  redis.call('ZADD', revoked, now + keep_ms, id)
+  mark(revoked, signals, id, now + keep_ms, signal)
   return 'LEASED'
 end
 if redis.call('ZSCORE', dead, id) then return 'DEAD' end

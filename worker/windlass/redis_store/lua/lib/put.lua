@@ -4,12 +4,13 @@ local function wake(idle, list, n)
   for _ = redis.call('LLEN', list) + 1, math.min(n, 16) do redis.call('LPUSH', list, '1') end
 end
 
--- absolute(now, spec): '' is 0, '+500' is 500 ms from now, '=1700000000000' is that time.
+-- absolute(now, spec): '' is 0, '+500' is 500 ms from now, '=1700000000000' is that time; kept within
+-- what six bytes hold, and never 0, which means none.
 local function absolute(now, spec)
   if spec == '' then return 0 end
   local at = tonumber(string.sub(spec, 2))
-  if string.byte(spec) == 43 then return now + at end
-  return at
+  if string.byte(spec) == 43 then at = now + at end
+  return math.max(1, math.min(at, 281474976710655))
 end
 
 -- place(now, ready, scheduled, wake, idle, id, priority, due): put one id where its time says.

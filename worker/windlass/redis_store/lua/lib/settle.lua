@@ -4,10 +4,8 @@ local function owns(leased, id, token)
 end
 
 -- settle(leases, grants, left, token, n): n messages of the grant are settled; the last closes it.
--- A broker out of memory refuses to count; the grant then runs out and is found empty.
 local function settle(leases, grants, left, token, n)
-  local unsettled = redis.pcall('HINCRBY', left, token, -n)
-  if type(unsettled) == 'table' or unsettled > 0 then return end
+  if redis.call('HINCRBY', left, token, -n) > 0 then return end
   redis.call('HDEL', left, token)
   redis.call('HDEL', grants, token)
   redis.call('ZREM', leases, token)
