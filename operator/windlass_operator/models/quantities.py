@@ -21,7 +21,7 @@ def parse_duration(value: object) -> float:
         ValueError: Anything else, with the form that is expected.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        # noqa is for pydantic, which turns ValueError, not TypeError, into a message for the user
+        # pydantic turns a ValueError, not a TypeError, into a message for the user
         raise ValueError(  # noqa: TRY004
             f"{value!r} has no unit; expected a number with s, m, h or d: '{value}s'"
         )
