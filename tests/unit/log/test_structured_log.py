@@ -66,9 +66,9 @@ def test_on_a_terminal_a_record_is_a_line_for_people(lines, monkeypatch) -> None
 def test_environment_chooses_the_style(lines, monkeypatch) -> None:
     monkeypatch.setenv("WINDLASS_LOG_STYLE", "human")
     stream = lines()
-    get_logger("windlass.x").info(events.WORKER_READY)
+    get_logger("windlass.x").info(events.WORKER_STARTED)
 
-    assert stream.getvalue().endswith("INFO    worker_ready\n")
+    assert stream.getvalue().endswith("INFO    worker_started\n")
 
 
 def test_records_of_other_libraries_take_the_same_form(lines) -> None:
@@ -158,7 +158,7 @@ def test_facts_are_not_touched_when_the_level_is_off(lines) -> None:
     lines()
     logging.getLogger().setLevel("ERROR")
     log = get_logger("windlass.x")
-    log.debug(events.TASK_STARTED, task=object())
+    log.debug(events.TASK_SUCCEEDED, task=object())
 
     assert not log.is_on(logging.INFO)
     assert log.is_on(logging.ERROR)
@@ -166,7 +166,7 @@ def test_facts_are_not_touched_when_the_level_is_off(lines) -> None:
 
 def test_configuring_again_replaces_the_handler(lines) -> None:
     first, second = lines(), lines(style="json")
-    get_logger("windlass.x").info(events.WORKER_READY)
+    get_logger("windlass.x").info(events.WORKER_STARTED)
 
     assert first.getvalue() == ""
     assert len(second.getvalue().splitlines()) == 1
@@ -174,14 +174,17 @@ def test_configuring_again_replaces_the_handler(lines) -> None:
 
 def test_root_is_left_alone_when_it_is_not_to_be_hijacked(lines) -> None:
     root = logging.getLogger()
+    own = io.StringIO()
+    root.addHandler(logging.StreamHandler(own))  # the application's
     handlers = root.handlers[:]
     stream = lines(hijack_root=False)
-    get_logger("windlass.x").info(events.WORKER_READY)
-    logging.getLogger("other").info("elsewhere")
+    get_logger("windlass.x").info(events.WORKER_STARTED)
+    logging.getLogger("other").warning("elsewhere")
 
     assert root.handlers == handlers
     assert not any(isinstance(handler, StructuredHandler) for handler in root.handlers)
     assert len(stream.getvalue().splitlines()) == 1
+    assert own.getvalue() == "elsewhere\n"
 
 
 def test_warnings_are_logged(lines) -> None:
