@@ -105,9 +105,7 @@ def step(state: ScaleDown | None, situation: Situation, now_s: float) -> Step:
         return _at_once(situation, now_s)
     if not situation.workers_known:
         return Step(state=state)  # unknown means keep; the cordons run out by themselves
-    if state is None:
-        return _begin(situation, now_s)
-    return _go_on(state, situation, now_s)
+    return _begin(situation, now_s) if state is None else _go_on(state, situation, now_s)
 
 
 def choose_victims(situation: Situation) -> tuple[Victim, ...]:
@@ -188,16 +186,12 @@ def is_empty(
 
 
 def _controller_has_seen(victims: Sequence[Victim], situation: Situation) -> bool:
-    pods = {pod.name: pod for pod in situation.pods}
-    if any(pods[victim.pod].is_ready for victim in victims):
+    """Whether the ReplicaSet's own count of ready pods has left the victims out."""
+    names = {victim.pod for victim in victims}
+    if any(pod.is_ready for pod in situation.pods if pod.name in names):
         return False
-    others_not_ready = sum(
-        1 for pod in situation.pods if not pod.is_ready and pod.name not in {v.pod for v in victims}
-    )
-    deployment = situation.deployment
-    return deployment.ready <= deployment.replicas - len(victims) - min(
-        others_not_ready, max(0, deployment.replicas - len(victims))
-    )
+    others = sum(pod.is_ready for pod in situation.pods if pod.name not in names)
+    return situation.deployment.ready <= others
 
 
 def _verify(state: ScaleDown, situation: Situation) -> Step:

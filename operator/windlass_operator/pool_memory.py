@@ -1,0 +1,34 @@
+"""What the operator remembers of a pool between ticks; all of it can be lost without harm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from windlass_operator.scale_down import ScaleDown
+from windlass_operator.scaling.stabilize import Memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolMemory:
+    """One pool's memory.
+
+    Attributes:
+        scaling: Of the stabiliser; None before the first decision.
+        scale_downs: Deployment -> scale-down under way.
+        floors: Deployment -> (replicas, until): no scale-down below, after an abandoned one.
+        replicas_set: Deployment -> replicas as we last set them.
+        conflicts: Times somebody else changed them, and when it was last corrected.
+        version: Template version last asked for.
+        generations: Child -> generation after our last write; another one is somebody's edit.
+        wrong_victims: Ever.
+    """
+
+    scaling: Memory | None = None
+    scale_downs: Mapping[str, ScaleDown] = field(default_factory=dict)
+    floors: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    replicas_set: Mapping[str, int] = field(default_factory=dict)
+    conflicts: int = 0
+    corrected_s: float = 0.0
+    version: str = ""
+    wrong_victims: int = 0

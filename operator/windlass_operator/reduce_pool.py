@@ -1,0 +1,179 @@
+"""The pure heart of the operator: a pool as observed -> what to do, and what to remember.
+
+    queues it can serve -> pod template -> scaling decision -> children -> replicas -> conditions
+
+No create or update branches: what is wanted is compared with what is there, whoever changed it.
+Next in the walk: `windlass_operator.apply`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from windlass_operator.desired import names
+from windlass_operator.desired.accompanying import (
+    desired_disruption_budget,
+    desired_service_account,
+)
+from windlass_operator.desired.worker_deployment import (
+    WorkerInputs,
+    WorkerTemplate,
+    desired_deployment,
+    worker_template,
+)
+from windlass_operator.health_of_pods import trouble
+from windlass_operator.observed import DeploymentView, PoolObserved
+from windlass_operator.plan import (
+    Action,
+    ApplyObject,
+    EmitEvent,
+    Plan,
+    SetReplicas,
+    SetStatus,
+)
+from windlass_operator.pool_conditions import pool_conditions
+from windlass_operator.pool_memory import PoolMemory
+from windlass_operator.pool_queues import Served, served_queues
+from windlass_operator.pool_replicas import Replicas, plan_replicas
+from windlass_operator.pool_scaling import decide_pool
+from windlass_operator.pool_status import desired_pool_status, scaling_conditions
+from windlass_operator.reasons import EventReason
+from windlass_operator.scaling.decide import Reason, ScaleDecision
+
+#: Annotation with the hash of what we last applied: a restarted operator writes nothing anew.
+APPLIED = f"{names.GROUP}/applied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOutcome:
+    """A plan, the memory for the next tick, and the decision for metrics."""
+
+    plan: Plan
+    memory: PoolMemory
+    decision: ScaleDecision
+
+
+def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> PoolOutcome:
+    """Decide everything about one pool."""
+    served = served_queues(observed)
+    template = _template(observed, served)
+    current = _current_deployment(observed, template)
+    pods_trouble = trouble([pod for pod in observed.pods if not pod.is_deleting])
+    asked = current.replicas if current else 0
+    blocked = pods_trouble.reason if pods_trouble else ""
+    decision = decide_pool(observed, memory.scaling, asked, blocked, now_s)
+    if observed.pool.spec.paused:
+        replicas = Replicas(memory=memory, desired=asked)
+        children: tuple[Action, ...] = ()
+    else:
+        children = _children(observed, template, current, decision)
+        replicas = plan_replicas(observed, memory, current, decision, now_s)
+    conditions = [
+        *pool_conditions(observed, served, template, current, pods_trouble, replicas),
+        *scaling_conditions(observed, decision),
+    ]
+    status = desired_pool_status(
+        observed,
+        decision,
+        conditions,
+        desired=replicas.desired,
+        version=template.version if template else "",
+        now_s=now_s,
+    )
+    actions = (
+        *children,
+        *replicas.actions,
+        *_scale_events(current, replicas, decision),
+        SetStatus(status=status),
+    )
+    remembered = replace(
+        replicas.memory,
+        scaling=decision.memory,
+        version=template.version if template else memory.version,
+    )
+    return PoolOutcome(plan=Plan(actions=actions), memory=remembered, decision=decision)
+
+
+def _template(observed: PoolObserved, served: Served) -> WorkerTemplate | None:
+    if not served.views:
+        return None
+    first = served.views[0]
+    credentials = first.broker.broker_id if first.broker else ""
+    inputs = WorkerInputs(
+        queues=served.names, binding=names.binding_name(first.ref), credentials=credentials
+    )
+    return worker_template(observed.pool, inputs)
+
+
+def _current_deployment(
+    observed: PoolObserved, template: WorkerTemplate | None
+) -> DeploymentView | None:
+    if template is None:
+        return max(observed.deployments, key=lambda d: d.created_s, default=None)
+    wanted = names.deployment_name(observed.pool, template.version)
+    return next((d for d in observed.deployments if d.name == wanted), None)
+
+
+def _children(
+    observed: PoolObserved,
+    template: WorkerTemplate | None,
+    current: DeploymentView | None,
+    decision: ScaleDecision,
+) -> tuple[Action, ...]:
+    pool = observed.pool
+    manifests = [desired_service_account(pool), desired_disruption_budget(pool)]
+    actions = [
+        ApplyObject(manifest=marked)
+        for manifest in manifests
+        if (marked := _if_changed(manifest, observed.applied)) is not None
+    ]
+    if template is None:
+        return tuple(actions)
+    deployment = _if_changed(desired_deployment(pool, template), observed.applied)
+    if deployment is None and current is not None:
+        return tuple(actions)
+    manifest = deployment or marked_manifest(desired_deployment(pool, template))
+    if current is None:
+        # Without a number the API server would start one pod before the autoscaler speaks.
+        manifest["spec"] = {**manifest["spec"], "replicas": decision.replicas}
+        name = manifest["metadata"]["name"]
+        scale = SetReplicas(deployment=name, replicas=decision.replicas)
+        return (*actions, ApplyObject(manifest=manifest), scale)
+    return (*actions, ApplyObject(manifest=manifest))
+
+
+def marked_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest with the hash of itself in its annotations."""
+    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+    metadata = dict(manifest["metadata"])
+    metadata["annotations"] = {**metadata.get("annotations", {}), APPLIED: digest}
+    return {**manifest, "metadata": metadata}
+
+
+def _if_changed(
+    manifest: Mapping[str, Any], applied: Mapping[tuple[str, str], str]
+) -> dict[str, Any] | None:
+    marked = marked_manifest(manifest)
+    key = (manifest["kind"], manifest["metadata"]["name"])
+    same = applied.get(key) == marked["metadata"]["annotations"][APPLIED]
+    return None if same else marked
+
+
+def _scale_events(
+    current: DeploymentView | None, replicas: Replicas, decision: ScaleDecision
+) -> Sequence[Action]:
+    before = current.replicas if current else 0
+    changed = [a for a in replicas.actions if isinstance(a, SetReplicas)]
+    if current is None or not any(a.deployment == current.name for a in changed):
+        return ()
+    after = next(a.replicas for a in changed if a.deployment == current.name)
+    if after == before or decision.reason is Reason.PAUSED:
+        return ()
+    reason = EventReason.SCALED_UP if after > before else EventReason.SCALED_DOWN
+    if after == 0:
+        reason = EventReason.SCALED_TO_ZERO
+    return (EmitEvent(reason=reason, message=f"{before} -> {after}: {decision.message}"),)
