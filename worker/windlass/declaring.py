@@ -158,7 +158,6 @@ class Declaring:
         discovery.import_modules(settings.include, "include")
         for packages, related_name in self._discoveries:
             discovery.discover(packages, related_name)
-        self._adopt_shared()
 
 
 def _task_base(task_cls: type[Task[..., Any]] | str | None) -> type[Task[..., Any]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -191,11 +192,18 @@ def test_autodiscovery_by_force_happens_at_once(write_modules: WriteModules) -> 
 def test_autodiscovery_shows_errors_inside_tasks_and_unknown_packages(
     write_modules: WriteModules,
 ) -> None:
-    write_modules({"bad/__init__.py": "", "bad/tasks.py": "import no_such_dependency"})
+    write_modules(
+        {
+            "bad/__init__.py": "",
+            "bad/tasks.py": "import no_such_dependency",
+            "worse/__init__.py": "import no_such_dependency",
+        }
+    )
     app = Windlass()
 
-    with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
-        app.autodiscover_tasks(["bad"], force=True)
+    for package in ("bad", "worse"):
+        with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
+            app.autodiscover_tasks([package], force=True)
     with pytest.raises(ConfigurationError, match="package 'no_such_package'"):
         app.autodiscover_tasks(["no_such_package"], force=True)
 
@@ -302,8 +310,32 @@ def test_time_zone_of_the_app() -> None:
         timedelta(hours=1),
         timedelta(hours=2),
     )
+
+
+@pytest.fixture
+def paris(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Paris")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("paris")
+def test_without_utc_the_time_zone_is_the_machines_in_summer_and_winter() -> None:
     local = Windlass(enable_utc=False).timezone
-    assert datetime.now(local).utcoffset() == datetime.now().astimezone().utcoffset()
+    zone = ZoneInfo("Europe/Paris")
+
+    for month in range(1, 13):
+        moment = datetime(2026, month, 15, 12, tzinfo=UTC)
+        assert moment.astimezone(local).isoformat() == moment.astimezone(zone).isoformat()
+        assert datetime(2026, month, 15, tzinfo=local).timestamp() == (
+            datetime(2026, month, 15, tzinfo=zone).timestamp()
+        )
+    for minute in (0, 60, 90):  # 2 o'clock comes twice on this day
+        moment = datetime(2026, 10, 25, 0, 30, tzinfo=UTC) + timedelta(minutes=minute)
+        assert moment.astimezone(local).isoformat() == moment.astimezone(zone).isoformat()
+    assert Windlass(enable_utc=False, timezone="UTC").timezone == ZoneInfo("UTC")
 
 
 def test_eager_apps_need_no_broker() -> None:

@@ -95,6 +95,11 @@ def test_update_changes_all_or_nothing() -> None:
     assert conf.task_serializer == "json"
     assert conf.origin("task_serializer") == "default"
 
+    conf.keyspace = "kept"
+    with pytest.raises(ConfigurationError):
+        conf.update(keyspace="a b")
+    assert (conf.keyspace, conf.origin("keyspace")) == ("kept", "conf assignment")
+
     conf.update({"task_serializer": "msgpack"}, worker_concurrency=3)
     assert (conf.task_serializer, conf.worker_concurrency) == ("msgpack", 3)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from windlass.settings import fields
+from windlass.settings.local_time import LocalTime
 
 DEFAULT_PUBLISH_RETRY_POLICY: Mapping[str, float | None] = {
     "max_retries": 3,
@@ -204,9 +205,7 @@ class TaskSettings(_Group):
         """The app's time zone: what a datetime without a zone means."""
         if self.timezone is not None:
             return zoneinfo.ZoneInfo(self.timezone)
-        if self.enable_utc:
-            return UTC
-        return datetime.now(UTC).astimezone().tzinfo or UTC
+        return UTC if self.enable_utc else LocalTime()
 
 
 class ResultSettings(_Group):
