@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from windlass.settings.model import Settings
     from windlass.task import Task
 
+#: Expired whatever the clock says; 0 is how a message says that it never expires.
+_LONG_AGO_MS = 1
 #: Task attributes that are options of every call of the task.
 _OWN_OPTIONS = ("queue", "priority", "expires", "serializer")
 
@@ -321,5 +323,8 @@ def set_times(times: Outgoing, options: Mapping[str, Any], settings: Settings) -
     if isinstance(expires, str | datetime):
         times.expires_at_ms = call_options.absolute_ms("expires", expires, settings.tzinfo())
     elif expires is not None:
-        # Expired on arrival is 1 ms, since 0 is how a message says that it never expires.
-        times.ttl_ms = max(1, round(call_options.seconds("expires", expires) * 1000))
+        ttl_ms = round(call_options.seconds("expires", expires) * 1000)
+        if ttl_ms > 0:
+            times.ttl_ms = ttl_ms
+        else:
+            times.expires_at_ms = _LONG_AGO_MS

@@ -112,12 +112,8 @@ class Executor:
         run = self._prepare(request)
         return self._run(run) if type(run) is Run else run  # type: ignore[return-value]  # else: Outcome
 
-    async def execute_async(self, request: RunRequest, asoft_limit: object = None) -> Outcome:
+    async def execute_async(self, request: RunRequest) -> Outcome:
         """Run a message on the running event loop; a plain function runs in a thread of it.
-
-        Args:
-            request: The message.
-            asoft_limit: Not needed: a coroutine's soft limit is raised inside the task here.
 
         Raises:
             asyncio.CancelledError: The call itself was cancelled.
