@@ -100,4 +100,4 @@ class ResultBackend(Protocol):
         """Async twin of `wait_raw` for one id. Cancelling it leaves nothing behind."""
 
     def close(self) -> None:
-        """Close the connections and end the waits that are under way."""
+        """Close the connections. Call it when nothing waits any more."""

@@ -29,6 +29,7 @@ from windlass.states import EXCEPTION_STATES, FAILURE, READY_STATES, RETRY, REVO
 _HEADER_AT = 6
 #: Longest end of a traceback that is kept when an outcome is over the size cap, in characters.
 _TRACEBACK_LIMIT = 20_000
+_EXTENDED_PARTS = ("value", "args", "kwargs")
 
 
 class _Header(msgspec.Struct, omit_defaults=True, gc=False):
@@ -184,8 +185,9 @@ def _assemble(
 ) -> bytes:
     header = _Header(state, about.now_ms, traceback_text, about.children)
     header.parent_id, header.group_id = about.parent_id, about.group_id
+    parts: tuple[str, ...] = ()
     if about.extended is not None:
-        value = _extend(header, value, about.extended, serializer)
+        value, parts = _extend(header, value, about.extended), _EXTENDED_PARTS
     header_bytes = _header_bytes(header)
     return b"".join(
         (
@@ -193,12 +195,12 @@ def _assemble(
             b"F" if state in READY_STATES else b"-",
             len(header_bytes).to_bytes(4, "big"),
             header_bytes,
-            serializer.encode(value),
+            serializer.encode(value, parts),
         )
     )
 
 
-def _extend(header: _Header, value: Any, more: Extended, serializer: Serializer) -> list[Any]:
+def _extend(header: _Header, value: Any, more: Extended) -> list[Any]:
     header.extended = True
     header.name, header.worker = more.name, more.worker
     header.retries, header.queue = more.retries, more.queue
