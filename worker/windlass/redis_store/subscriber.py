@@ -7,6 +7,7 @@ something may have been missed), and with each payload.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import threading
@@ -33,6 +34,7 @@ class Subscriber:
         self._requests: deque[tuple[bytes, bytes]] = deque()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
+        self._is_open = True
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="windlass-results", daemon=True)
         self._thread.start()
@@ -61,16 +63,21 @@ class Subscriber:
 
     def close(self) -> None:
         """End the thread and the connection."""
+        if self._closed.is_set():
+            return
         self._closed.set()
         self._wake()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=5)
+        self._thread.join(timeout=5)
+        with self._lock:
+            self._is_open = False
+            os.close(self._wake_write)
+            if not self._thread.is_alive():  # else it would read from somebody else's file
+                os.close(self._wake_read)
 
     def _wake(self) -> None:
-        try:
-            os.write(self._wake_write, b"1")
-        except BlockingIOError:
-            return  # the pipe is full of wake-ups already
+        with self._lock, contextlib.suppress(BlockingIOError):  # full of wake-ups already
+            if self._is_open:
+                os.write(self._wake_write, b"1")
 
     def _run(self) -> None:
         failures = 0
@@ -85,8 +92,6 @@ class Subscriber:
                 failures += 1
                 self._closed.wait(pause)
         self._link.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
 
     def _listen(self) -> None:
         connection = self._link.open()

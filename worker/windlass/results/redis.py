@@ -80,11 +80,12 @@ class RedisResults:
         if found or timeout_s == 0:
             return found
         arrivals: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
-        listeners = self._listen(task_ids, lambda id_, raw: arrivals.put((id_, raw)))
+        subscriber = self._subscribed()
+        listeners = self._listen(subscriber, task_ids, lambda id_, raw: arrivals.put((id_, raw)))
         try:
             return self._wait(arrivals, deadline)
         finally:
-            self._subscribed().unsubscribe(listeners)
+            subscriber.unsubscribe(listeners)
 
     def _look(self, task_ids: Sequence[str]) -> tuple[str, bytes] | None:
         try:
@@ -126,10 +127,13 @@ class RedisResults:
         return script("await_result").command(keys, ("", wait_ms, *task_ids))
 
     def _listen(
-        self, task_ids: Sequence[str], tell: Callable[[str, bytes | None], None]
+        self,
+        subscriber: Subscriber,
+        task_ids: Sequence[str],
+        tell: Callable[[str, bytes | None], None],
     ) -> list[tuple[bytes, Listener]]:
         by_channel = {self._keys.done(id_): partial(tell, id_) for id_ in task_ids}
-        self._subscribed().subscribe(by_channel, by_channel.__getitem__)
+        subscriber.subscribe(by_channel, by_channel.__getitem__)
         return list(by_channel.items())
 
     async def await_raw(self, task_id: str, timeout_s: float | None) -> bytes | None:
@@ -144,14 +148,15 @@ class RedisResults:
         if timeout_s == 0:
             raw = await self.aget_raw(task_id)
             return raw if raw is not None and is_final(raw) else None
-        listeners = self._listen([task_id], tell)
+        subscriber = self._subscribed()
+        listeners = self._listen(subscriber, [task_id], tell)
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._first_arrival(task_id, arrivals, timeout_s)
         except TimeoutError:
             return None
         finally:
-            self._subscribed().unsubscribe(listeners)
+            subscriber.unsubscribe(listeners)
 
     async def _first_arrival(
         self, task_id: str, arrivals: asyncio.Queue[bytes | None], timeout_s: float | None
