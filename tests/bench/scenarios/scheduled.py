@@ -55,4 +55,5 @@ def lateness(bench: Bench, peer: Peer) -> dict[str, float]:
         "p99_ms": percentile(late_ms, 0.99),
         "max_ms": max(late_ms),
         "early": float(sum(late < 0 for late in late_ms)),
+        "earliest_ms": min(late_ms),
     }
