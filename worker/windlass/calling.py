@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
-from windlass import eager, publishing
+from windlass import eager, publishing, shared
 from windlass.arguments import check_containers
 from windlass.publishing import Call
 from windlass.signatures import Signature
@@ -43,11 +43,12 @@ class Calling(Generic[P, R]):
     """
 
     name: str
+    _app: Windlass | None = None
 
     @property
     def app(self) -> Windlass:
         """The app the task belongs to; a shared task belongs to the current one."""
-        raise NotImplementedError
+        return self._app or shared.current_app()
 
     # An async task's type says Coroutine[..., T], and its result handle is of T: the overloads.
 
@@ -177,9 +178,17 @@ class Calling(Generic[P, R]):
         """
         return eager.apply(cast("Task[P, R]", self), _given(args), kwargs or {}, options)
 
+    @overload
+    def send_many(
+        self: Calling[P, Coroutine[Any, Any, T]],
+        calls: Iterable[ManyItem],
+        **options: Unpack[CallOptions],
+    ) -> list[AsyncResult[T]]: ...
+    @overload
     def send_many(
         self, calls: Iterable[ManyItem], **options: Unpack[CallOptions]
-    ) -> list[AsyncResult[Any]]:
+    ) -> list[AsyncResult[R]]: ...
+    def send_many(self, calls: Iterable[ManyItem], **options: Any) -> list[AsyncResult[Any]]:
         """Send many calls of this task in one round trip; the fast way to enqueue in bulk.
 
         All calls are checked and encoded before any is sent.
@@ -195,24 +204,30 @@ class Calling(Generic[P, R]):
 
         >>> add.send_many([(1, 2), (3, 4)], queue="bulk")  # doctest: +SKIP
         """
-        bulk = self._bulk(calls, dict(options))
+        bulk = self._bulk(calls, options)
         if self.app.conf.current.task_always_eager:
             return [self._dispatch(call.args, call.kwargs, call.options) for call in bulk]
         return publishing.send_all(self.app, bulk)
 
+    @overload
+    async def asend_many(
+        self: Calling[P, Coroutine[Any, Any, T]],
+        calls: Iterable[ManyItem],
+        **options: Unpack[CallOptions],
+    ) -> list[AsyncResult[T]]: ...
+    @overload
     async def asend_many(
         self, calls: Iterable[ManyItem], **options: Unpack[CallOptions]
-    ) -> list[AsyncResult[Any]]:
+    ) -> list[AsyncResult[R]]: ...
+    async def asend_many(self, calls: Iterable[ManyItem], **options: Any) -> list[AsyncResult[Any]]:
         """As `send_many`, without blocking the event loop."""
-        bulk = self._bulk(calls, dict(options))
+        bulk = self._bulk(calls, options)
         if self.app.conf.current.task_always_eager:
             return [await self._adispatch(call.args, call.kwargs, call.options) for call in bulk]
         return await publishing.asend_all(self.app, bulk)
 
     @overload
-    def s(
-        self: Calling[P, Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
-    ) -> Signature[T]: ...
+    def s(self: Calling[P, Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> Signature[T]: ...
     @overload
     def s(self, *args: Any, **kwargs: Any) -> Signature[R]: ...
     def s(self, *args: Any, **kwargs: Any) -> Signature[Any]:

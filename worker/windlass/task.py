@@ -44,17 +44,10 @@ class Task(TaskOptions, Calling[P, R], hooks.Hooks):
 
     MaxRetriesExceededError = errors.MaxRetriesExceededError
 
-    _app: Windlass | None = None
-
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """The work itself: the decorated function, or what a subclass defines."""
         text = f"Task {self.name!r} defines no run()."
         raise TypeError(text)
-
-    @property
-    def app(self) -> Windlass:
-        """The app the task belongs to; a shared task belongs to the current one."""
-        return self._app or shared.current_app()
 
     @property
     def request(self) -> Context:
