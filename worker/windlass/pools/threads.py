@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
+import traceback
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,9 @@ from windlass.runtime import wire
 if TYPE_CHECKING:
     from windlass.runtime.executor import Executor
     from windlass.runtime.slot_main import Begun, Channel
+
+#: Exit code of a process one of whose threads ended by an exception that no task is to raise.
+_LANE_FAILED = 70
 
 
 def run(channel: Channel, executor: Executor, lanes: int) -> None:
@@ -41,6 +46,19 @@ def run(channel: Channel, executor: Executor, lanes: int) -> None:
 
 
 def _serve(
+    channel: Channel,
+    executor: Executor,
+    jobs: queue.SimpleQueue[Begun | None],
+    free: threading.Semaphore,
+) -> None:
+    try:
+        _run_jobs(channel, executor, jobs, free)
+    except BaseException:  # a lane less for good would be a slow leak: end the process instead
+        traceback.print_exc()
+        os._exit(_LANE_FAILED)
+
+
+def _run_jobs(
     channel: Channel,
     executor: Executor,
     jobs: queue.SimpleQueue[Begun | None],

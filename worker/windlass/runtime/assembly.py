@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import selectors
 import threading
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from windlass._version import __version__
 from windlass.control_plane import heartbeats
 from windlass.errors import WindlassError
 from windlass.pools.base import Pool
+from windlass.runtime.broker_clock import BrokerClock
 from windlass.runtime.casualties import Casualties
 from windlass.runtime.control import ControlListener
 from windlass.runtime.crew import Crew, Spawner
@@ -24,7 +26,7 @@ from windlass.runtime.executor import Executor
 from windlass.runtime.facts import Describer
 from windlass.runtime.finishing import Finisher
 from windlass.runtime.hand import Grants, Reader
-from windlass.runtime.lease_keeper import LeaseKeeper
+from windlass.runtime.lease_keeper import Cordon, LeaseKeeper
 from windlass.runtime.orders import Orders
 from windlass.runtime.recycling import Recycling
 from windlass.runtime.settle import Settler, Unfenced
@@ -88,10 +90,10 @@ def assemble(
     pool: Pool,
     state: WorkerState,
     spawner: Spawner,
+    on_started: Callable[[], None],
 ) -> Machine:
-    """Build a worker that is ready to be started."""
-    builder = _Builder(app, options, worker_id, pool, state)
-    return builder.build(spawner)
+    """Build a worker; `on_started` is called when its first fetch was answered."""
+    return _Builder(app, options, worker_id, pool, state, on_started).build(spawner)
 
 
 class _Builder:
@@ -102,7 +104,9 @@ class _Builder:
         worker_id: str,
         pool: Pool,
         state: WorkerState,
+        on_started: Callable[[], None],
     ) -> None:
+        self._on_started = on_started
         self._app = app
         self._options = options
         self._worker_id = worker_id
@@ -114,6 +118,7 @@ class _Builder:
         #: Of its own: its connections are closed to cut a wait short.
         self._wait_broker = app.new_broker()
         self._grants = Grants()
+        self._clock = BrokerClock()
         self._supervisor: Supervisor | None = None
 
     def build(self, spawner: Spawner) -> Machine:
@@ -137,7 +142,7 @@ class _Builder:
             crew=crew,
             dispatcher=dispatcher,
             traffic=traffic,
-            settler=settler,
+            clock=self._clock,
             casualties=casualties,
             finisher=Finisher(settler, traffic, dispatcher, self._grants, state),
             orders=self._orders(crew, dispatcher, casualties),
@@ -146,8 +151,9 @@ class _Builder:
             shutdown=Shutdown(options.drain_timeout_s),
             state=state,
             lease_s=options.lease_s,
+            has_own_process=self._pool.has_own_process,
         )
-        supervisor = self._supervisor = Supervisor(parts, waker.interrupt)
+        supervisor = self._supervisor = Supervisor(parts, waker.interrupt, self._on_started)
         self._selector.register(self._mailbox, selectors.EVENT_READ, supervisor.on_mail)
         self._selector.register(spawner, selectors.EVENT_READ, supervisor.on_zygote)
         keeper = self._keeper()
@@ -173,6 +179,7 @@ class _Builder:
             ttl_ms=round((settings.result_expires or 0) * 1000),
             stores_results=settings.results_enabled,
             serializer=settings.result_serializer,
+            clock=self._clock,
         )
 
     def _crew(self, spawner: Spawner) -> Crew:
@@ -206,9 +213,7 @@ class _Builder:
             dispatcher,
             casualties,
             self._grants,
-            self._state,
-            can_kill=self._pool.has_own_process,
-            can_cancel=self._pool.can_cancel,
+            pool=self._pool,
             request_stop=self._mailbox.post,
         )
 
@@ -241,7 +246,11 @@ class _Builder:
             largest_time_limit_s=self._largest_limit_s(),
             tasks_done=state.tasks_done,
         )
-        heartbeats.beat(self._broker, status, round(options.lease_s * 2000))
+        until_ms = heartbeats.beat(self._broker, status, round(options.lease_s * 2000))
+        state.progress_at = monotonic()
+        # A worker that is full does not fetch: this is how it learns of a cordon.
+        if bool(until_ms) != state.cordoned:
+            self._mailbox.post(Cordon(until_ms=until_ms))
 
     def _largest_limit_s(self) -> float:
         default = self._app.conf.current.task_time_limit or 0.0

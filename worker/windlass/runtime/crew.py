@@ -89,6 +89,7 @@ class Crew:
         self._restarts: dict[int, float] = {}
         self.slots = [Slot(index, shape[1]) for index in range(shape[0])]
         self.is_closing = False
+        self.has_lost_zygote = False
 
     def open_all(self, now: float) -> None:
         """Start every slot."""
@@ -138,7 +139,7 @@ class Crew:
     def lost_zygote(self) -> None:
         """No slot can be started any more: those there are go on, and the worker ends."""
         self._selector.unregister(self._spawner)
-        self.is_closing = True
+        self.is_closing = self.has_lost_zygote = True
         log.error(events.ZYGOTE_LOST, reason="the process that starts slots is gone; draining")
 
     def born(self, report: Born) -> None:

@@ -24,6 +24,8 @@ log = logs.get_logger(__name__)
 #: A message that found no slot for so long goes back, and a slot whose running message takes so
 #: long gets back what waits behind it, seconds.
 PATIENCE_S = 1.0
+#: A process in which so many messages wait will not run dry while the loop naps.
+WELL_STOCKED = 60
 
 
 class Dispatcher:
@@ -46,6 +48,8 @@ class Dispatcher:
         self._settler = settler
         self._on_sending = on_sending
         self._mix = pacing.Mix()
+        #: Whether every slot has work for longer than a nap of the loop; as of the last `want`.
+        self.is_well_stocked = False
         self.held: deque[Entry] = deque()
         self.acking: dict[str, tuple[Entry, Slot]] = {}
         #: Over their rate limit by a moment: (when, entry).
@@ -70,11 +74,15 @@ class Dispatcher:
         mean_s = self._mix.mean_s
         room = full = 0
         has_idle_lane = False
+        self.is_well_stocked = True
         for slot in self._slots:
             if slot.is_open_for_work:
                 room += slot.room(mean_s)
                 full += pacing.room_for(slot.lanes, 0, 0.0, mean_s)
-                has_idle_lane = has_idle_lane or len(slot.held) + slot.reserved < slot.lanes
+                held = len(slot.held)
+                has_idle_lane = has_idle_lane or held + slot.reserved < slot.lanes
+                if held - slot.lanes < max(WELL_STOCKED, slot.lanes):
+                    self.is_well_stocked = False
         want = room - len(self.held) - len(self._limited)
         return want, pacing.is_refill_due(want, full, idle_lanes=has_idle_lane)
 

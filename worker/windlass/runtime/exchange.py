@@ -9,6 +9,7 @@ Next in the walk: `windlass.brokers.redis`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import random
@@ -86,10 +87,8 @@ class Mailbox:
     def post(self, item: Any) -> None:
         """Leave something; from any thread."""
         self._items.append(item)
-        try:
+        with contextlib.suppress(OSError):  # full: it is awake; closed: nobody reads any more
             os.write(self._write_fd, b"\0")
-        except OSError:  # full: it is awake already; closed: nobody reads any more
-            pass
 
     def take(self) -> tuple[list[Any], bytes]:
         """Return what was posted, and the bytes that woke the loop (signal numbers or zeros)."""

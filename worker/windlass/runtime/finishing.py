@@ -86,7 +86,7 @@ class Finisher:
     def park(self, entry: Entry, now: float) -> None:
         """Set aside a message whose task is not known here."""
         entry.facts.counts.note_unrun("parked")
-        log.warning(events.TASK_PARKED, task=entry.facts.name, task_id=entry.id)
+        log.warning(events.TASK_PARKED, task=entry.facts.name, message_id=entry.id)
         self._traffic.settle(self._settler.parked(entry), now)
 
     def note_started(self, slot: Slot, entry: Entry, now: float) -> None:

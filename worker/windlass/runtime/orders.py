@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from windlass import events, states
 from windlass.errors import TaskRevokedError
 from windlass.log import get_logger
+from windlass.pools.base import Pool
 from windlass.runtime import crew as crews
 from windlass.runtime.casualties import Casualties
 from windlass.runtime.crew import Crew
@@ -19,7 +20,6 @@ from windlass.runtime.dispatch import Dispatcher
 from windlass.runtime.hand import Entry, Grants
 from windlass.runtime.shutdown import StopKind
 from windlass.runtime.slots import Slot
-from windlass.runtime.state import WorkerState
 
 if TYPE_CHECKING:
     from windlass.redis_store.revoking import ControlMessage
@@ -32,8 +32,11 @@ class Orders:
 
     Args:
         worker_id: Whether a control message is meant for this worker.
-        can_kill: Whether the pool's tasks run apart from the supervisor.
-        can_cancel: Whether the pool can cancel a running task.
+        crew: The slots.
+        dispatcher: What is in no slot.
+        casualties: Ends messages.
+        grants: Forgets lost ones.
+        pool: Says what can be done to a running task.
         request_stop: For a shutdown by remote.
     """
 
@@ -44,10 +47,8 @@ class Orders:
         dispatcher: Dispatcher,
         casualties: Casualties,
         grants: Grants,
-        state: WorkerState,
         *,
-        can_kill: bool,
-        can_cancel: bool,
+        pool: Pool,
         request_stop: Callable[[StopKind], None],
     ) -> None:
         self._worker_id = worker_id
@@ -55,9 +56,7 @@ class Orders:
         self._dispatcher = dispatcher
         self._casualties = casualties
         self._grants = grants
-        self._state = state
-        self._can_kill = can_kill
-        self._can_cancel = can_cancel
+        self._pool = pool
         self._request_stop = request_stop
 
     def on_control(self, message: ControlMessage, now: float) -> None:
@@ -86,7 +85,7 @@ class Orders:
     def revoke_unbegun(self, entry: Entry, now: float) -> None:
         """End a message as REVOKED before it began."""
         entry.facts.counts.note_unrun("revoked")
-        log.info(events.TASK_REVOKED, task=entry.facts.name, task_id=entry.id)
+        log.info(events.TASK_REVOKED, task=entry.facts.name, message_id=entry.id)
         self._casualties.end(entry, TaskRevokedError("revoked"), now, states.REVOKED)
 
     def _revoke_in(
@@ -106,7 +105,7 @@ class Orders:
                 self._terminate(slot, seq, name, now)
 
     def _terminate(self, slot: Slot, seq: int, name: str, now: float) -> None:
-        if not self._can_kill:
+        if not self._pool.has_own_process:
             log.warning(events.TERMINATE_REFUSED, reason="pool solo cannot end a running task")
             return
         if slot.doom is not None:
@@ -115,11 +114,11 @@ class Orders:
         slot.doomed_seq = seq
         self._crew.kill(slot, crews.TERMINATED, now, signum or signal.SIGKILL)
 
-    def on_leases_lost(self, tokens: frozenset[int]) -> None:
+    def on_leases_lost(self, tokens: frozenset[int]) -> int:
         """Somebody else owns these messages: drop what waits, disown what runs.
 
         A running prefork or thread task is let run (killing it would not undo what it did) and
-        its outcome dropped; an asyncio task is cancelled.
+        its outcome dropped; an asyncio task is cancelled. Returns how many messages.
         """
         lost = 0
         self._grants.drop(tokens)
@@ -133,9 +132,9 @@ class Orders:
                 if entry.token in tokens and not (entry.is_lost or entry.is_acked):
                     entry.is_lost = True
                     lost += 1
-                    if self._can_cancel:
+                    if self._pool.can_cancel:
                         slot.cancel(seq)
         lost += self._dispatcher.drop_lost(tokens)
         if lost:
-            self._state.leases_lost_total += lost
             log.warning(events.LEASES_LOST, messages=lost)
+        return lost

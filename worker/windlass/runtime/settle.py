@@ -24,6 +24,7 @@ from windlass.brokers.base import (
 from windlass.errors import TaskError, WorkerLostError
 from windlass.messages import Outgoing, open_envelope, tail_of
 from windlass.results import codec
+from windlass.runtime.broker_clock import BrokerClock
 from windlass.runtime.hand import Entry
 from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Returned
 
@@ -44,17 +45,23 @@ class Settler:
         ttl_ms: How long outcomes are kept, 0 for ever.
         stores_results: Whether there is a result backend.
         serializer: The result serializer's name.
+        clock: Dates the outcomes that are made here.
     """
 
     def __init__(
-        self, worker_id: str, *, ttl_ms: int, stores_results: bool, serializer: str
+        self,
+        worker_id: str,
+        *,
+        ttl_ms: int,
+        stores_results: bool,
+        serializer: str,
+        clock: BrokerClock,
     ) -> None:
         self._worker_id = worker_id
         self._ttl_ms = ttl_ms
         self._stores_results = stores_results
         self._serializer = serializer
-        #: Broker's clock less the monotonic clock, milliseconds; set with each fetch.
-        self.clock_offset_ms = 0.0
+        self._clock = clock
 
     def settle(self, entry: Entry, outcome: Outcome, duration_ms: float) -> Settlement:
         """Return what the broker is told of an outcome."""
@@ -177,7 +184,7 @@ class Settler:
         return StoredResult(payload=payload, ttl_ms=self._ttl_ms)
 
     def _now_ms(self) -> int:
-        return round(monotonic() * 1000 + self.clock_offset_ms)
+        return self._clock.now_ms(monotonic())
 
 
 def lost_text(reason: str) -> str:

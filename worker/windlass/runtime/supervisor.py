@@ -15,21 +15,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 from windlass import events
 from windlass import log as logs
 from windlass.brokers.base import Delivery
 from windlass.runtime import crew as crews
 from windlass.runtime import wire
+from windlass.runtime.broker_clock import BrokerClock
 from windlass.runtime.casualties import Casualties
 from windlass.runtime.crew import Crew
 from windlass.runtime.dispatch import Dispatcher
 from windlass.runtime.exchange import Answer, Mailbox, Woken
 from windlass.runtime.finishing import Finisher
 from windlass.runtime.hand import Entry, Grants, Reader
-from windlass.runtime.lease_keeper import LeasesLost, Revoked
+from windlass.runtime.lease_keeper import Cordon, LeasesLost, Revoked
 from windlass.runtime.orders import Orders
-from windlass.runtime.settle import Settler
 from windlass.runtime.shutdown import Shutdown, StopKind, StopStage
 from windlass.runtime.slots import Slot
 from windlass.runtime.state import WorkerState
@@ -45,8 +46,8 @@ BUSY_TICK_S = 0.25
 #: After the drain's end this long to tell the broker; then the leases have to run out.
 LAST_WORDS_S = 10.0
 #: Under load the loop naps so long between turns, to read many answers with one call.
-NAP_S = 0.0005
-#: That is when one turn read at least this many.
+NAP_S = 0.001
+#: That is when one turn read at least this many, and no slot will run dry in the meantime.
 NAP_FROM = 8
 
 
@@ -59,7 +60,7 @@ class Parts:
     crew: Crew
     dispatcher: Dispatcher
     traffic: Traffic
-    settler: Settler
+    clock: BrokerClock
     casualties: Casualties
     finisher: Finisher
     orders: Orders
@@ -68,13 +69,26 @@ class Parts:
     shutdown: Shutdown
     state: WorkerState
     lease_s: float
+    has_own_process: bool
 
 
 class Supervisor:
     """The loop. `run` returns when everything is settled, or cannot be."""
 
-    def __init__(self, parts: Parts, interrupt_wait: Callable[[], None]) -> None:
+    def __init__(
+        self, parts: Parts, interrupt_wait: Callable[[], None], on_started: Callable[[], None]
+    ) -> None:
         self._parts = parts
+        self._on_started = on_started
+        #: What threads post, by type; anything else is a control message of the broker's.
+        self._mail: dict[type, Callable[[Any, float], None]] = {
+            Answer: self._on_answer,
+            Woken: self._on_woken,
+            LeasesLost: self._on_leases_lost,
+            Revoked: self._on_revoked,
+            Cordon: self._on_cordon,
+            StopKind: self._request_stop,
+        }
         self._interrupt_wait = interrupt_wait
         self._tick_at = 0.0
         self._next_memory_check = 0.0
@@ -101,12 +115,12 @@ class Supervisor:
         parts.state.loop_at = now
         if now >= self._tick_at:
             self._tick(now)
-        parts.dispatcher.run_once(now, parts.settler.clock_offset_ms)
+        parts.dispatcher.run_once(now, parts.clock.offset_ms)
         want, is_due = parts.dispatcher.want()
         if parts.shutdown.stage is not StopStage.RUNNING:
             want = 0
         parts.traffic.advance(want, is_due=is_due, now=now)
-        if self._answered >= NAP_FROM and not is_due:
+        if self._answered >= NAP_FROM and parts.dispatcher.is_well_stocked:
             time.sleep(NAP_S)
 
     def _is_over(self, now: float) -> bool:
@@ -134,6 +148,9 @@ class Supervisor:
             self._parts.crew.flush(slot)
         if mask & selectors.EVENT_READ:
             self._read(slot, monotonic())
+            if slot.is_gone and self._parts.crew.has_lost_zygote:
+                # Else the zygote tells how it ended.
+                self._on_ended(slot, "unknown: the zygote was lost before", monotonic())
 
     def _read(self, slot: Slot, now: float) -> None:
         answers = slot.receive()
@@ -145,15 +162,13 @@ class Supervisor:
                 self._on_begun(slot, seq, now)
             elif kind == wire.READY:
                 slot.is_ready = True
-                self._parts.state.started = True
         self._answered += len(answers)
         if slot.is_retiring or slot.quota == 0:
             self._parts.crew.stop_if_empty(slot)
         elif slot.held:
             self._watch_head(slot)
         if slot.is_gone:
-            # The zygote tells how it ended; until then there is nothing to read.
-            self._parts.crew.unwatch(slot)
+            self._parts.crew.unwatch(slot)  # there is nothing more to read
 
     def _watch_head(self, slot: Slot) -> None:
         """Come by when the hard limit of what a one-lane slot runs now passes."""
@@ -218,21 +233,25 @@ class Supervisor:
             if signum and self._parts.shutdown.on_signal(signum, now):
                 self._on_stage(now, signal.Signals(signum).name)
         for item in items:
-            if isinstance(item, Answer):
-                self._on_answer(item, now)
-            elif isinstance(item, Woken):
-                self._parts.traffic.on_woken(item)
-                if item.fetched is not None:
-                    self._take(item.fetched.deliveries, item.fetched.now_ms, item.at, now)
-            elif isinstance(item, LeasesLost):
-                self._parts.orders.on_leases_lost(item.tokens)
-            elif isinstance(item, Revoked):
-                self._parts.orders.on_revoked(item.signals, now)
-            elif isinstance(item, StopKind):
-                self._request_stop(item, now)
-            else:
-                self._parts.orders.on_control(item, now)
+            handle = self._mail.get(type(item), self._parts.orders.on_control)
+            handle(item, now)
+        if items:
             self._tick_at = min(self._tick_at, now + BUSY_TICK_S)
+
+    def _on_woken(self, woken: Woken, now: float) -> None:
+        self._parts.traffic.on_woken(woken)
+        if woken.fetched is not None:
+            self._take(woken.fetched.deliveries, woken.fetched.now_ms, woken.at, now)
+
+    def _on_leases_lost(self, lost: LeasesLost, _now: float) -> None:
+        state = self._parts.state
+        state.leases_lost_total += self._parts.orders.on_leases_lost(lost.tokens)
+
+    def _on_revoked(self, revoked: Revoked, now: float) -> None:
+        self._parts.orders.on_revoked(revoked.signals, now)
+
+    def _on_cordon(self, cordon: Cordon, now: float) -> None:
+        self._parts.traffic.on_cordon(cordon.until_ms, self._parts.clock.now_ms(now))
 
     def _on_answer(self, answer: Answer, now: float) -> None:
         parts = self._parts
@@ -244,11 +263,14 @@ class Supervisor:
 
     def _take(self, deliveries: list[Delivery], now_ms: int, at: float, now: float) -> None:
         parts = self._parts
-        parts.settler.clock_offset_ms = now_ms - at * 1000
+        parts.clock.measure(now_ms, at)
+        if not parts.state.started:
+            parts.state.started = True
+            self._on_started()
         if not deliveries:
             return
         entries = [parts.reader.entry(delivery, now) for delivery in deliveries]
-        parts.grants.add(entries, at + parts.lease_s)
+        parts.grants.add(entries, parts.clock.monotonic_at(now_ms) + parts.lease_s)
         if parts.shutdown.stage is not StopStage.RUNNING:
             for entry in entries:
                 parts.casualties.hand_back(entry, now)
@@ -260,11 +282,24 @@ class Supervisor:
             elif not entry.facts.is_known:
                 parts.finisher.park(entry, now)
             else:
-                if entry.hard_s is not None and parts.crew.has_many_lanes:
-                    entry.note = True
+                if entry.hard_s is not None:
+                    self._prepare_hard_limit(entry)
                 runnable.append(entry)
         parts.dispatcher.take(runnable)
         self._tick_at = min(self._tick_at, now + BUSY_TICK_S)
+
+    def _prepare_hard_limit(self, entry: Entry) -> None:
+        if not self._parts.has_own_process:
+            # The worker refuses to start with hard limits of its own; this is one call's.
+            log.warning(
+                events.SETTING_IGNORED,
+                setting="time_limit",
+                reason="pool solo cannot kill a task",
+                message_id=entry.id,
+            )
+            entry.hard_s = None
+        elif self._parts.crew.has_many_lanes:
+            entry.note = True
 
     # -- stopping --------------------------------------------------------------------------------
 
@@ -299,13 +334,15 @@ class Supervisor:
         parts = self._parts
         if parts.shutdown.on_time(now):
             self._on_stage(now, "drain time-out")
+        if parts.state.draining:
+            self._interrupt_wait()  # again: the first may have come just before it blocked
         slots = parts.crew.slots
         is_busy = not parts.dispatcher.is_empty or any(slot.held for slot in slots)
         next_at = now + (BUSY_TICK_S if is_busy else LONGEST_TURN_S)
         next_at = min(next_at, parts.crew.on_time(now), self._enforce_hard_limits(now))
         if is_busy:
             parts.dispatcher.recall_stalled(now)
-            parts.dispatcher.run_once(now, parts.settler.clock_offset_ms)
+            parts.dispatcher.run_once(now, parts.clock.offset_ms)
             for entry in parts.dispatcher.give_up_waiting(now):
                 parts.casualties.hand_back(entry, now)
         if now >= self._next_memory_check:

@@ -71,7 +71,7 @@ def _raise_in(thread_id: int, exception: type[BaseException] | None) -> None:
 
 
 class LoopLimit:
-    """The soft limit of an asyncio process: an alarm on the loop's thread, else a thread's limit."""
+    """The soft limit of an asyncio process: an alarm for its loop, a thread's limit else."""
 
     def __init__(self) -> None:
         self._alarm = AlarmLimit()

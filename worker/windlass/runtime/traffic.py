@@ -214,14 +214,16 @@ class Traffic:
             if self._unparked.get(queue) != generation
         )
         self._unparked.update(fetched.parked)
-        self._note_cordon(fetched)
+        self.on_cordon(int(fetched.cordoned), fetched.now_ms)
 
-    def _note_cordon(self, fetched: Fetched) -> None:
+    def on_cordon(self, until_ms: int, now_ms: int) -> None:
+        """Note whether the operator wants this worker to take nothing (0: it does not)."""
         state = self._state
-        if fetched.cordoned != state.cordoned:
-            state.cordoned = fetched.cordoned
-            state.cordoned_since_ms = fetched.now_ms if fetched.cordoned else 0
-            event = events.WORKER_CORDONED if fetched.cordoned else events.WORKER_UNCORDONED
+        is_cordoned = bool(until_ms)
+        if is_cordoned != state.cordoned:
+            state.cordoned = is_cordoned
+            state.cordoned_since_ms = now_ms if is_cordoned else 0
+            event = events.WORKER_CORDONED if is_cordoned else events.WORKER_UNCORDONED
             log.info(event, worker_id=self._terms.worker_id)
 
     def _on_success(self, at: float) -> None:

@@ -107,6 +107,7 @@ class Worker:
         self._pool = find_pool(options.pool)
         self._machine: Machine | None = None
         self._stop_asked: StopKind | None = None
+        self._started_at = monotonic()
         self.worker_id = f"{options.hostname}-{os.getpid()}-{os.urandom(3).hex()}"
         self._state = WorkerState(
             hostname=options.hostname,
@@ -140,11 +141,13 @@ class Worker:
         app, options = self._app, self._options
         app.finalize()
         refuse_impossible(app, options, self._pool)
-        started = monotonic()
+        self._started_at = monotonic()
         spawner = self._start_spawner()
         try:
             self._check_broker()
-            machine = assemble(app, options, self.worker_id, self._pool, self._state, spawner)
+            machine = assemble(
+                app, options, self.worker_id, self._pool, self._state, spawner, self._on_started
+            )
         except BaseException:
             spawner.close()
             raise
@@ -155,12 +158,6 @@ class Worker:
         probes = self._start_probes()
         try:
             machine.start()
-            log.info(
-                events.WORKER_STARTED, worker_id=self.worker_id, pool=self._pool.name,
-                slots=self._state.slots, queues=options.served_queues,
-                start_s=round(monotonic() - started, 3),
-            )  # fmt: skip
-            self._on_event("ready")
             self._work(machine, spawner)
         finally:
             machine.stop(_GOODBYE_S)
@@ -168,6 +165,18 @@ class Worker:
                 probes.stop()
             restore()
         return self._end(machine)
+
+    def _on_started(self) -> None:
+        """The slots are up and the first fetch was answered."""
+        log.info(
+            events.WORKER_STARTED,
+            worker_id=self.worker_id,
+            pool=self._pool.name,
+            slots=self._state.slots,
+            queues=self._options.served_queues,
+            start_s=round(monotonic() - self._started_at, 3),
+        )
+        self._on_event("ready")
 
     def _start_spawner(self) -> Spawner:
         if not self._pool.has_own_process:
