@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import types
 from collections.abc import Callable
 from datetime import UTC, timedelta
@@ -170,6 +171,32 @@ def test_a_named_object_is_read_when_a_setting_is_first_needed(
     assert "lazy_settings" not in sys.modules
     assert conf.task_default_queue == "lazy"
     assert "lazy_settings" in sys.modules
+
+
+def test_a_thread_that_comes_while_the_object_is_read_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A web server's first requests: none of them may see the defaults."""
+    conf = make_conf()
+    seen: list[str] = []
+
+    class Source:
+        @property
+        def keyspace(self) -> str:
+            other.start()
+            other.join(timeout=0.1)  # it waits for us: it could only end with the wrong answer
+            return "read"
+
+    other = threading.Thread(target=lambda: seen.append(conf.keyspace))
+    module = types.ModuleType("source_of_the_test")
+    module.settings = Source()
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    conf.load("source_of_the_test:settings")
+
+    seen.append(conf.keyspace)
+    other.join()
+
+    assert seen == ["read", "read"]
 
 
 def test_an_assignment_after_a_lazy_object_wins_over_it(

@@ -8,6 +8,7 @@ together, and gives a new frozen `Settings`, which is what the engine reads (`co
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any
@@ -36,7 +37,17 @@ class Conf(MutableMapping[str, Any]):
 
     # The one class with dynamic attributes: `app.conf.task_serializer = "json"` is Celery's API.
     _own = frozenset(
-        {"_layers", "_origins", "_pending", "_current", "_frozen", "_ignored", "generation"}
+        {
+            "_current",
+            "_frozen",
+            "_ignored",
+            "_layers",
+            "_loading",
+            "_lock",
+            "_origins",
+            "_pending",
+            "generation",
+        }
     )
     generation: int
 
@@ -51,6 +62,8 @@ class Conf(MutableMapping[str, Any]):
         self._origins: dict[tuple[str, str], str] = {}
         self._ignored: dict[str, Any] = {}
         self._pending: Callable[[], None] | None = None
+        self._loading = False
+        self._lock = threading.RLock()
         self._frozen = False
         self._current = Settings()
         #: Grows with every change, for caches that are built from settings.
@@ -229,14 +242,17 @@ class Conf(MutableMapping[str, Any]):
     # -- inside
 
     def _load_pending(self) -> None:
-        read, self._pending = self._pending, None
-        if read is None:
-            return
-        try:
-            read()
-        except BaseException:
-            self._pending = read  # still to be read: the next access says the same
-            raise
+        """Read the named object. Other threads wait for it; the object's own module does not."""
+        with self._lock:
+            read = self._pending
+            if read is None or self._loading:
+                return
+            self._loading = True
+            try:
+                read()  # when it fails it stays pending: the next access says the same
+                self._pending = None
+            finally:
+                self._loading = False
 
     def _change(self, values: Mapping[str, Any], origin: str) -> None:
         _ = self.current
