@@ -255,3 +255,17 @@ def test_other_distributions_add_commands_by_entry_point(shop: Project) -> None:
     (info / "entry_points.txt").write_text("[windlass.commands]\nup = extra:up\n")
 
     assert shop.run("up").stdout == "going up\n"
+
+
+@pytest.mark.parametrize("credentials", ["", ":wr0ng@", "nobody:wr0ng@"])
+def test_wrong_password_is_one_clear_error(shop: Project, start_redis, credentials: str) -> None:
+    server = start_redis({"requirepass": "right"})
+    url = server.url.replace("redis://", f"redis://{credentials}")
+    for command in (("queues",), ("purge", "-f"), ("revoke", "id-1"), ("dlq", "list")):
+        answer = shop.run(*command, "-b", url)
+
+        assert answer.returncode == 1
+        assert answer.stderr.startswith("Error: The broker")
+        assert "refused the credentials" in answer.stderr
+        assert "wr0ng" not in answer.stderr
+        assert ".." not in answer.stderr

@@ -52,13 +52,13 @@ def our_errors(url: str) -> Iterator[None]:
         yield
     except redis.AuthenticationError as error:
         raise BrokerAccessError(
-            f"The broker at {safe_url(url)} refused the credentials: {error}. Check user and "
-            "password in broker_url."
+            f"The broker at {safe_url(url)} refused the credentials: {_clause(error)}. Check user "
+            "and password in broker_url."
         ) from error
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         raise OperationalError(
-            f"The broker at {safe_url(url)} cannot be reached: {error}. Check that it runs and "
-            "that broker_url names its host, port and TLS setting."
+            f"The broker at {safe_url(url)} cannot be reached: {_clause(error)}. Check that it "
+            "runs and that broker_url names its host, port and TLS setting."
         ) from error
     except redis.RedisError as error:
         raise server_error(error) from error
@@ -78,8 +78,8 @@ def server_error(error: Exception) -> BrokerError:
         return BrokerFullError()
     if _is(error, redis.ReadOnlyError, "-READONLY"):
         return BrokerReadOnlyError()
-    if _is(error, redis.exceptions.NoPermissionError, "-NOPERM"):
-        return BrokerAccessError(f"The broker refused a command: {text}. Check the user's ACL.")
+    if (access := _access_error(error, text)) is not None:
+        return access
     if isinstance(error, redis.exceptions.AskError):  # MOVED is one
         return BrokerError(
             f"The broker is a node of a Redis Cluster that does not hold this keyspace ({text}). "
@@ -91,6 +91,21 @@ def server_error(error: Exception) -> BrokerError:
     ):
         return OperationalError(f"The broker is not ready: {text}. It is asked again.")
     return BrokerError(f"The broker answered with an error: {text}.")
+
+
+def _access_error(error: Exception, text: str) -> BrokerAccessError | None:
+    if "NOAUTH" in text or "unauthenticated" in text:  # the latter is what a long command gets
+        return BrokerAccessError(
+            "The broker refused the credentials: it asks for a password, and broker_url has none."
+        )
+    if _is(error, redis.exceptions.NoPermissionError, "-NOPERM"):
+        return BrokerAccessError(f"The broker refused a command: {text}. Check the user's ACL.")
+    return None
+
+
+def _clause(error: Exception) -> str:
+    """The client's own sentence, to be continued by ours."""
+    return str(error).rstrip(". ")
 
 
 def is_full(error: object) -> bool:
