@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from windlass.brokers.base import QueueDepth
 from windlass.brokers.redis import RedisBroker
 from windlass.control_plane.heartbeats import WorkerStatus, read_workers
+from windlass.redis_store.connection import Reply
+from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
 from windlass.redis_store.scripts import script
 
@@ -39,33 +41,40 @@ def read_depths(
     """
     if not queues:
         return []
-    keys = broker.keys
-    calls = []
-    for name in queues:
-        q = keys.queue(name)
-        touched = (
-            keys.messages, q.leased, q.leases, q.left, q.scheduled, q.record, q.stats, q.parked,
-            q.dead, q.condemned, *q.by_urgency,
-        )  # fmt: skip
-        calls.append(script("depth").command(touched, (broker.commands.now,)))
-    replies = broker.links.call(calls)
+    now = broker.commands.now
+    replies = broker.links.call([depth_call(broker.keys, name, now) for name in queues])
     started = started_by_queue(read_workers(broker) if workers is None else workers)
     return [
-        QueueDepth(
-            queue=name,
-            open=reply[0],
-            parked=reply[1],
-            scheduled=reply[2],
-            next_due_ms=reply[3],
-            leased=reply[4],
-            dead=reply[5],
-            oldest_ms=reply[6],
-            enqueued=reply[7],
-            completed=reply[8],
-            service_ms=reply[9] / 1000,
-            paused=bool(reply[10]),
-            # Heartbeats are older than the depth: never more started than leased.
-            started=min(started.get(name, 0), reply[4]),
-        )
+        depth_of(name, reply, started.get(name, 0))
         for name, reply in zip(queues, replies, strict=True)
     ]
+
+
+def depth_call(keys: Keys, queue: str, now: str = "") -> bytes:
+    """Pack the read of one queue's depth."""
+    q = keys.queue(queue)
+    touched = (
+        keys.messages, q.leased, q.leases, q.left, q.scheduled, q.record, q.stats, q.parked,
+        q.dead, q.condemned, *q.by_urgency,
+    )  # fmt: skip
+    return script("depth").command(touched, (now,))
+
+
+def depth_of(queue: str, reply: Reply, started: int) -> QueueDepth:
+    """Read the reply to `depth_call`; `started` is what workers report as running."""
+    return QueueDepth(
+        queue=queue,
+        open=reply[0],
+        parked=reply[1],
+        scheduled=reply[2],
+        next_due_ms=reply[3],
+        leased=reply[4],
+        dead=reply[5],
+        oldest_ms=reply[6],
+        enqueued=reply[7],
+        completed=reply[8],
+        service_ms=reply[9] / 1000,
+        paused=bool(reply[10]),
+        # Heartbeats are older than the depth: never more started than leased.
+        started=min(started, reply[4]),
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from windlass.brokers.redis import RedisBroker
+from windlass.redis_store.connection import Reply
+from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
 from windlass.redis_store.scripts import script
 
@@ -68,25 +70,26 @@ def _beat_call(broker: RedisBroker, worker_id: str, ttl_ms: int, status: bytes) 
 
 def read_workers(broker: RedisBroker) -> list[WorkerStatus]:
     """Return the workers whose heartbeat has not expired, by worker id."""
-    keys = broker.keys
-    seconds, micros = _time(broker)
-    now_ms = broker.commands.now or str(seconds * 1000 + micros // 1000)
-    alive, statuses = broker.links.call(
-        [
-            packed("ZRANGEBYSCORE", keys.workers_seen, f"({now_ms}", "+inf", "WITHSCORES"),
-            packed("HGETALL", keys.workers),
-        ]
-    )
+    now, alive, statuses = broker.links.call([packed("TIME"), *workers_calls(broker.keys)])
+    now_ms = int(broker.commands.now or int(now[0]) * 1000 + int(now[1]) // 1000)
+    return workers_alive(alive, statuses, now_ms)
+
+
+def workers_calls(keys: Keys) -> list[bytes]:
+    """Pack the two reads of a keyspace's heartbeats."""
+    return [
+        packed("ZRANGE", keys.workers_seen, 0, -1, "WITHSCORES"),
+        packed("HGETALL", keys.workers),
+    ]
+
+
+def workers_alive(seen: Reply, statuses: Reply, now_ms: int) -> list[WorkerStatus]:
+    """Read the replies to `workers_calls`; heartbeats that expired before now_ms are left out."""
     raw = dict(zip(statuses[::2], statuses[1::2], strict=True))
     workers = []
-    for worker_id, expires in zip(alive[::2], alive[1::2], strict=True):
-        if worker_id in raw:
+    for worker_id, expires in zip(seen[::2], seen[1::2], strict=True):
+        if worker_id in raw and float(expires) > now_ms:
             status = msgspec.json.decode(raw[worker_id], type=WorkerStatus)
             status.seen_ms = int(float(expires))
             workers.append(status)
     return sorted(workers, key=lambda worker: worker.worker_id)
-
-
-def _time(broker: RedisBroker) -> tuple[int, int]:
-    seconds, micros = broker.links.call([packed("TIME")])[0]
-    return int(seconds), int(micros)

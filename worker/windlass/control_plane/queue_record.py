@@ -9,6 +9,7 @@ import msgspec
 
 from windlass.brokers.redis import RedisBroker
 from windlass.errors import ConfigurationError, nearest
+from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
 from windlass.redis_store.scripts import script
 
@@ -32,10 +33,16 @@ class QueueRecord(msgspec.Struct, kw_only=True, frozen=True):
 
 def read_record(broker: RedisBroker, queue: str) -> QueueRecord:
     """Return the record, with defaults where nothing was set."""
-    return _decode(broker.links.call([packed("HGETALL", broker.keys.queue(queue).record)])[0])
+    return record_of(broker.links.call([record_call(broker.keys, queue)])[0])
 
 
-def _decode(reply: Sequence[bytes]) -> QueueRecord:
+def record_call(keys: Keys, queue: str) -> bytes:
+    """Pack the read of one queue's record."""
+    return packed("HGETALL", keys.queue(queue).record)
+
+
+def record_of(reply: Sequence[bytes]) -> QueueRecord:
+    """Read the reply to `record_call`."""
     raw = {
         name.decode(): value.decode() for name, value in zip(reply[::2], reply[1::2], strict=True)
     }
@@ -63,7 +70,7 @@ def write_record(broker: RedisBroker, queue: str, **changes: Any) -> QueueRecord
     call = script("set_record").command(
         (q.record, broker.keys.queues, q.wake, q.idle), (queue, wakes, *fields)
     )
-    return _decode(broker.links.call([call])[0])
+    return record_of(broker.links.call([call])[0])
 
 
 def _encode(name: str, value: Any) -> int | None:
