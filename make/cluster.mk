@@ -26,7 +26,9 @@ helm: venv ## run helm on that Kubernetes: make helm ARGS='list -A'
 	@$(cluster_tool) helm $(ARGS)
 
 test-kube: venv ## tests on a real API server, without nodes
+	@$(cluster_tool) --api-only prepare
 	@$(PY) -m pytest tests/kube -q $(ARGS)
 
 test-cluster: venv ## tests on a real API server and in a whole cluster; both are ended after them
+	@$(cluster_tool) prepare
 	@$(PY) -m pytest tests/kube tests/e2e -q $(ARGS)

@@ -14,11 +14,20 @@ from windlass_cluster.commands import Runner, run, wait_until
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """A cluster that is up, whoever provides it."""
+    """A cluster that is up, whoever provides it.
+
+    Attributes:
+        kubeconfig: The file that says where it is and who we are.
+        provider: The name of what provides it.
+        context: The context of the kubeconfig; None for its current one.
+        cache_dir: Where kubectl remembers the API's resources; None for its usual place.
+        run: What runs commands.
+    """
 
     kubeconfig: Path
     provider: str
     context: str | None = None
+    cache_dir: Path | None = None
     run: Runner = field(default=run, repr=False)
 
     def kubectl(self, *args: str, stdin: str | None = None, timeout_s: float = 120) -> str:
@@ -31,8 +40,9 @@ class Access:
 
     def kubectl_argv(self) -> list[str]:
         """The start of a kubectl command for this cluster."""
-        context = [f"--context={self.context}"] if self.context else []
-        return [tools.kubectl(), f"--kubeconfig={self.kubeconfig}", *context]
+        options = [f"--context={self.context}"] if self.context else []
+        options += [f"--cache-dir={self.cache_dir}"] if self.cache_dir else []
+        return [tools.kubectl(), f"--kubeconfig={self.kubeconfig}", *options]
 
     def helm(self, *args: str, timeout_s: float = 300) -> str:
         """Runs helm on this cluster and returns what it prints."""

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from windlass_cluster import paths
 from windlass_cluster.access import Access
-from windlass_cluster.errors import ClusterError
+from windlass_cluster.errors import ClusterError, NotPossibleHereError
+from windlass_cluster.native import leftovers, programs
 from windlass_cluster.native.api_level import ApiLevel
+from windlass_cluster.progress import say
 from windlass_cluster.providers import CHOICES, ImageBuild, Provider, Wanted, choose
 
 _API_NAME = "api"
@@ -42,8 +44,21 @@ def _up(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _prepare(arguments: argparse.Namespace) -> int:
+    """Where no cluster is possible the tests say so themselves, so that is no failure here."""
+    try:
+        if ApiLevel.why_not() is None:
+            programs.build(programs.API_LEVEL)
+        if not arguments.api_only:
+            _provider(arguments).prepare()
+    except NotPossibleHereError as reason:
+        say(str(reason))
+    return 0
+
+
 def _down(arguments: argparse.Namespace) -> int:
     ApiLevel(_API_NAME).down()
+    leftovers.sweep()
     if not arguments.api_only:
         _provider(arguments).down()
     return 0
@@ -104,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     up = _command(commands, "up", _up, "bring the cluster up, building what is missing")
     up.add_argument("--nodes", type=int, default=1, help="how many nodes (default 1)")
     up.add_argument("--metrics-server", action="store_true", help="with metrics for an HPA")
+    _command(commands, "prepare", _prepare, "build what a first start would build")
     _command(commands, "down", _down, "end the cluster and remove everything of it")
     _command(commands, "status", _status, "say what is up (code 3 when nothing is)")
     _command(commands, "kubeconfig", _kubeconfig, "print the kubeconfig's path")

@@ -33,6 +33,9 @@ class Existing:
             return f"{_KUBECONFIG} is not set"
         return None if Path(named).is_file() else f"{_KUBECONFIG} names no file: {named}"
 
+    def prepare(self) -> None:
+        """Nothing to do: it is there."""
+
     def up(self, wanted: Wanted) -> Access:
         """Checks that it answers and has the nodes that are wanted."""
         access = self.access()

@@ -50,6 +50,10 @@ class Kind:
             return "kind is not on the PATH, nor Go to build it (https://kind.sigs.k8s.io)"
         return None
 
+    def prepare(self) -> None:
+        """Sees to it that there is a kind."""
+        self.program()
+
     def up(self, wanted: Wanted) -> Access:
         """Creates the cluster, unless there is one; a stopped one is started again."""
         if not self._exists():

@@ -71,6 +71,10 @@ class Provider(Protocol):
         """Why this provider cannot work here; None when it can."""
         ...
 
+    def prepare(self) -> None:
+        """Does what takes long and is done once, so that `up` is quick."""
+        ...
+
     def up(self, wanted: Wanted) -> Access:
         """Brings the cluster up, or to what is wanted, or leaves it as it is."""
         ...

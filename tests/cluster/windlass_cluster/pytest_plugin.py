@@ -25,7 +25,7 @@ from windlass_cluster.providers import Provider, Wanted, choose
 _RUN = "WINDLASS_TEST_RUN"
 # The tests move a pod from one node to another.
 _NODES = 2
-_TIMEOUTS_S = {"kube": 900, "e2e": 3600}
+_TIMEOUTS_S = {"kube": 2400, "e2e": 3600}
 _owner = pytest.StashKey[bool]()
 
 

@@ -84,7 +84,11 @@ class ApiLevel:
         return Supervisor(self._folder)
 
     def _access(self) -> Access:
-        return Access(kubeconfig=self._folder / "kubeconfig", provider="native API level")
+        return Access(
+            kubeconfig=self._folder / "kubeconfig",
+            provider="native API level",
+            cache_dir=self._folder / "kubectl",
+        )
 
     def _start(self, owner_pid: int | None) -> None:
         """Begins with empty data: what a test left after a crash would only mislead."""

@@ -1,9 +1,11 @@
 """Makes and removes the control groups that hold a node's pods, on cgroup v1 and v2."""
 
 import os
+import time
 from pathlib import Path
 
 PARENT = "windlass-test"
+_EMPTY_S = 10.0
 _ROOT = Path("/sys/fs/cgroup")
 
 
@@ -23,9 +25,24 @@ def remove(group: str) -> None:
     for hierarchy in _hierarchies():
         top = hierarchy / group.strip("/")
         for folder, _, _ in os.walk(top, topdown=False):
-            Path(folder).rmdir()
+            _remove_when_empty(Path(folder))
         if top.parent.name == PARENT and top.parent.is_dir() and not _has_children(top.parent):
             top.parent.rmdir()
+
+
+def _remove_when_empty(group: Path) -> None:
+    """A process that was just killed is in its group for a moment longer."""
+    deadline = time.monotonic() + _EMPTY_S
+    while True:
+        try:
+            group.rmdir()
+            return
+        except FileNotFoundError:
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _hierarchies() -> list[Path]:

@@ -8,6 +8,7 @@ import base64
 from pathlib import Path
 
 from windlass_cluster.access import Access
+from windlass_cluster.commands import wait_until
 from windlass_cluster.native import programs
 from windlass_cluster.native.control_plane import ControlPlane
 from windlass_cluster.native.network import node_address
@@ -55,9 +56,12 @@ def register(access: Access, ca: Path) -> None:
     """
     bundle = base64.b64encode(ca.read_bytes()).decode()
     access.apply(*_access_rules(), *_service(), _api_service(bundle))
+
+    def has_measured() -> bool:
+        return bool(access.get("nodes.metrics.k8s.io")["items"])
+
     with step("waiting for the first metrics", usually="half a minute"):
-        name = "apiservice/v1beta1.metrics.k8s.io"
-        access.kubectl("wait", name, "--for=condition=Available", "--timeout=90s")
+        wait_until(has_measured, "the first metrics", timeout_s=120)
 
 
 def _access_rules() -> list[dict[str, object]]:

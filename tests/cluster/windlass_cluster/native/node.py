@@ -59,6 +59,14 @@ class Node:
         """The control group all its pods are in."""
         return f"/{cgroups.PARENT}/{self.cluster}/{self.name}"
 
+    def is_up(self) -> bool:
+        """Whether its start was finished and it has not ended since."""
+        return self._finished.exists() and self.supervisor.pid() is not None
+
+    def mark_up(self) -> None:
+        """Says that its start is finished; one that was interrupted is begun again."""
+        self._finished.touch()
+
     def ctr(self) -> list[str]:
         """The start of a command that speaks to this node's containerd."""
         pid = self.supervisor.pid()
@@ -122,6 +130,10 @@ class Node:
             Process(name="kubelet", argv=kubelet, env={"PATH": path}, wait_for=socket),
             Process(name="kube-proxy", argv=proxy, env={"PATH": path}, wait_for=api),
         ]
+
+    @property
+    def _finished(self) -> Path:
+        return self.folder / "up"
 
     def _certificates(self) -> None:
         pki = self.control_plane.pki

@@ -100,7 +100,7 @@ KUBERNETES = Family(
     packages=_k8s(
         "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet"
     ),
-    usually="15 minutes on two cores",
+    usually="7 to 15 minutes on two cores",
     stamp=_kubernetes_stamp(),
 )
 CONTAINERD = Family(
@@ -132,7 +132,7 @@ HELM = Family(
 METRICS_SERVER = Family(
     name="metrics-server",
     packages=("sigs.k8s.io/metrics-server/cmd/metrics-server",),
-    usually="2 minutes",
+    usually="3 to 6 minutes",
 )
 KIND = Family(name="kind", packages=("sigs.k8s.io/kind",), usually="half a minute")
 

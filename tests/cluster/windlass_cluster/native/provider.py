@@ -19,7 +19,7 @@ from pathlib import Path
 from windlass_cluster import paths
 from windlass_cluster.access import Access
 from windlass_cluster.commands import run, wait_until
-from windlass_cluster.errors import ClusterError, CommandFailedError
+from windlass_cluster.errors import ClusterError, CommandFailedError, NotReadyError
 from windlass_cluster.native import cgroups, debian, dns, images, metrics, network, programs
 from windlass_cluster.native.control_plane import ControlPlane
 from windlass_cluster.native.locks import locked
@@ -50,24 +50,28 @@ class Native:
             return "Go is not on the PATH (https://go.dev/doc/install)"
         return None
 
+    def prepare(self) -> None:
+        """Builds the programs and, while the compiler has the machine busy, the base image."""
+        debian.ensure(debian.MAKE_IMAGES)
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            base = beside.submit(images.python_image)
+            self._prepare_machine()
+            base.result()
+        images.redis_image()
+
     def up(self, wanted: Wanted) -> Access:
         """Brings up what is not up yet; builds first what was never built here."""
         self._prepare_machine()
         with locked(self._lock):
-            if self.node(1).supervisor.pid() is None:
-                self._remove()
-                self._start_first(wanted.owner_pid)
-            for number in range(2, wanted.nodes + 1):
-                if self.node(number).supervisor.pid() is None:
-                    self._start_another(number, wanted.owner_pid)
-            self._wait_for_nodes()
-            if wanted.metrics_server:
-                self._add_metrics_server()
+            try:
+                self._bring_up(wanted)
+            except (NotReadyError, CommandFailedError) as failed:
+                raise ClusterError(f"{failed}\n{self._log_tails()}") from failed
         return self._access()
 
     def access(self) -> Access:
         """The way into the cluster, if it is up."""
-        if self.node(1).supervisor.pid() is None:
+        if not self.node(1).is_up():
             raise ClusterError("The native cluster is not up. Start it: make cluster-up")
         return self._access()
 
@@ -78,7 +82,7 @@ class Native:
 
     def status(self) -> Status:
         """The nodes as Kubernetes sees them, and the programs as their supervisors do."""
-        nodes = [node for node in self._nodes() if node.supervisor.pid() is not None]
+        nodes = [node for node in self._nodes() if node.is_up()]
         if not nodes:
             return Status(up=False, lines=[f"native cluster {self.cluster!r}: not up"])
         lines = [f"native cluster {self.cluster!r}, KUBECONFIG={self._access().kubeconfig}"]
@@ -107,7 +111,7 @@ class Native:
     def load(self, reference: str) -> None:
         """Hands an image to every node, only the layers that the node lacks."""
         manifest = self._manifest(reference)
-        nodes = [node for node in self._nodes() if node.supervisor.pid() is not None]
+        nodes = [node for node in self._nodes() if node.is_up()]
         with step(f"loading {reference}"), ThreadPoolExecutor() as pool:
             sizes = list(
                 pool.map(
@@ -125,8 +129,32 @@ class Native:
         """Debian's Redis, loaded."""
         return self._loaded(images.redis_image())
 
-    def _prepare_machine(self) -> None:
-        """Packages and programs; a base image too, while the compiler has the machine busy."""
+    def _bring_up(self, wanted: Wanted) -> None:
+        if not self.node(1).is_up():
+            self._remove()
+            self._start_first(wanted.owner_pid)
+        for number in range(2, wanted.nodes + 1):
+            if not self.node(number).is_up():
+                self._start_another(number, wanted.owner_pid)
+        self._wait_for_nodes()
+        if wanted.metrics_server:
+            self._add_metrics_server()
+
+    def _log_tails(self) -> str:
+        """The ends of the logs of the programs that are not as they should be, or of all."""
+        parts = []
+        for node in self._nodes():
+            facts = node.supervisor.status()
+            ended = [name for name, fact in facts.items() if not fact["running"]]
+            parts += [
+                f"--- {node.name} {name}\n{node.supervisor.log_tail(name)}"
+                for name in ["supervise", *(ended or facts)]
+            ]
+        return "\n".join(parts)
+
+    @staticmethod
+    def _prepare_machine() -> None:
+        """Packages and programs."""
         debian.ensure(debian.RUN_NODES)
         if not programs.RUNC.is_built():
             debian.ensure(debian.BUILD_RUNC, libraries={"libseccomp-dev": "libseccomp"})
@@ -159,10 +187,11 @@ class Native:
         with step("waiting for the API server"):
             self._access().wait_for_api(timeout_s=_READY_S)
         self._access().apply(*dns.access_rules())
+        node.mark_up()
 
     def _start_another(self, number: int, owner_pid: int | None) -> None:
         node = self.node(number)
-        shutil.rmtree(node.folder, ignore_errors=True)
+        node.supervisor.remove()
         node.folder.mkdir(parents=True, mode=0o700)
         node.prepare()
         with step(f"starting {node.name}"):
@@ -174,6 +203,7 @@ class Native:
         images.load_pause(node)
         for reference, manifest in self._loaded_images().items():
             images.load(node, manifest=manifest, reference=reference)
+        node.mark_up()
 
     @staticmethod
     def _start(node: Node, processes: list[Process], owner_pid: int | None) -> None:
@@ -251,7 +281,11 @@ class Native:
             (self._folder / "images.json").write_text(json.dumps(known, indent=1))
 
     def _access(self) -> Access:
-        return Access(kubeconfig=self._folder / "kubeconfig", provider=self.name)
+        return Access(
+            kubeconfig=self._folder / "kubeconfig",
+            provider=self.name,
+            cache_dir=self._folder / "kubectl",
+        )
 
     def node(self, number: int) -> Node:
         """A node by its number, whether it is up or not."""
