@@ -167,8 +167,21 @@ def test_purge_drops_what_waits_and_asks_first(shop: Project, broker: RedisBroke
     done = shop.run("purge", "-f", "-Q", "mail")
 
     assert refused.returncode == 130
-    assert "Purged 4 messages from mail." in done.stdout
-    assert shop.run("purge", "-f", "-X", "mail").stdout == "Purged 0 messages from default.\n"
+    assert done.stdout == "Purged 4 messages from mail.\n"
+
+
+def test_purge_takes_the_apps_own_queues_unless_told_otherwise(
+    shop: Project, broker: RedisBroker
+) -> None:
+    for queue in ("default", "mail", "bulk"):
+        broker.enqueue(make_messages(1, queue=queue))
+
+    assert shop.run("-A", "shop", "purge", "-f").stdout == "Purged 1 messages from default.\n"
+    assert shop.run("purge", "-f", "--all", "-X", "mail").stdout.splitlines() == [
+        "Purged 1 messages from bulk.",
+        "Purged 0 messages from default.",
+    ]
+    assert str(broker.purge("mail")) == "1"
 
 
 def test_revoke_takes_back_what_waits_and_refuses_what_is_unknown(

@@ -7,6 +7,7 @@ import click
 from windlass.cli import text
 from windlass.cli.options import Common, address_of, load_app, shared
 from windlass.cli.queues import known_queues
+from windlass.routing import declared_queues
 from windlass.states import Stage
 
 _SENTENCES = {
@@ -20,20 +21,24 @@ _SENTENCES = {
 @click.command()
 @click.option("-Q", "--queues", "names", type=text.NameList(), help="Only these queues.")
 @click.option("-X", "--exclude-queues", "exclude", type=text.NameList(), help="All but these.")
+@click.option("--all", "everything", is_flag=True, help="Every queue of the keyspace.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @shared
 def purge(
     common: Common,
     names: tuple[str, ...] | None,
     exclude: tuple[str, ...] | None,
+    everything: bool,
     force: bool,
 ) -> None:
     """Drop every message that waits: ready, scheduled and parked. What runs is left alone.
 
-    Without -Q: every queue of the keyspace. Dead letters stay (`windlass dlq purge`).
+    Without -Q and --all: the queues that the app's settings name. Dead letters stay (`windlass dlq
+    purge`).
     """
     with load_app(common, required=False) as app:
-        chosen = [name for name in names or known_queues(app) if name not in (exclude or ())]
+        found = known_queues(app) if everything else names or declared_queues(app.conf.current)
+        chosen = [name for name in found if name not in (exclude or ())]
         if not chosen:
             click.echo("No queues to purge.", err=True)
             return
