@@ -73,6 +73,7 @@ _TYPES = {
     "fields.Priority": "0 to 9",
     "fields.QueueName": "queue name",
     "fields.QueueNames": "list of queue names",
+    "fields.RateLimit": "rate",
     "fields.Seconds": "seconds, more than 0",
     "fields.SecondsOrZero": "seconds, at least 0",
     "fields.Serializer": "`json`, `msgpack` or `pickle`",

@@ -6,6 +6,7 @@ rest of the client, and a program that only declares tasks should not wait for i
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -84,6 +85,8 @@ def broker_address(settings: Settings) -> str:
             "No broker is configured. Expected Windlass(..., broker='redis://host:6379/0'), the "
             "setting broker_url, or the environment variable WINDLASS_BROKER_URL."
         )
+        if os.environ.get("CELERY_BROKER_URL"):
+            msg += " CELERY_BROKER_URL is set and not read here: rename it."
         raise ConfigurationError(msg)
     return _redis_address(url, "broker_url", "brokers")
 

@@ -243,12 +243,16 @@ def test_autodiscovery_without_packages_takes_djangos_installed_apps(
     assert set(app.tasks) == {"shop.tasks.charge"}
 
 
-def test_app_without_broker_says_how_to_name_one() -> None:
+def test_app_without_broker_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
     app = Windlass(backend="redis://")
 
     for use in (lambda: app.broker, lambda: app.backend, app.new_broker):
         with pytest.raises(ConfigurationError, match=r"No broker.*broker='redis.*WINDLASS_BROKER"):
             use()
+
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://h")
+    with pytest.raises(ConfigurationError, match=r"CELERY_BROKER_URL is set .* rename it"):
+        _ = app.broker
 
 
 @pytest.mark.parametrize("url", ["amqp://guest@host", "sqs://", "memory://", "localhost:6379"])

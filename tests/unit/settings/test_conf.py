@@ -71,6 +71,7 @@ def test_unknown_setting_is_an_error_that_names_the_nearest() -> None:
         ("task_routes", 7, "expected a mapping, a function"),
         ("task_publish_retry_policy", {"max_retry": 1}, "unknown key 'max_retry'"),
         ("task_publish_retry_policy", {"interval_max": None}, "at least 0"),
+        ("task_default_rate_limit", "10/day", "a count and a unit: '10/s'"),
         ("task_always_eager", "perhaps", "valid boolean"),
         ("broker_url", "", "at least 1 character"),
     ],
@@ -327,6 +328,7 @@ def test_values_are_normalised() -> None:
         imports="shop.tasks, mail.tasks",
         timezone=UTC,
         worker_pool="processes",
+        task_default_rate_limit=10,
         task_publish_retry_policy={"max_retries": None},
         broker_transport_options={"visibility_timeout": 3600, "socket_timeout": 5},
     )
@@ -337,6 +339,7 @@ def test_values_are_normalised() -> None:
     assert conf.imports == ("shop.tasks", "mail.tasks")
     assert conf.timezone == "UTC"
     assert conf.worker_pool == "prefork"
+    assert conf.task_default_rate_limit == "10"
     assert conf.broker_transport_options == {"socket_timeout": 5}
     assert conf.task_publish_retry_policy == {
         "max_retries": None,

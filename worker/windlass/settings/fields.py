@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from windlass.errors import InvalidQueueName
+from windlass.errors import ConfigurationError, InvalidQueueName
 from windlass.messages import check_queue_name
+from windlass.rate_limits import parse_rate
 
 
 def _seconds(value: Any) -> Any:
@@ -35,6 +36,20 @@ def _queue_name(value: str) -> str:
         raise ValueError(str(error)) from error
 
 
+def _rate_text(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+def _rate_limit(value: str) -> str:
+    try:
+        parse_rate(value)
+    except ConfigurationError:
+        msg = "expected a count and a unit: '10/s', '100/m', '5/h'"
+        raise ValueError(msg) from None
+    return value
+
+
 Text = Annotated[str, StringConstraints(min_length=1)]
 Seconds = Annotated[
     float,
@@ -49,6 +64,7 @@ SecondsOrZero = Annotated[
 Count = Annotated[int, Field(ge=1)]
 CountOrZero = Annotated[int, Field(ge=0)]
 QueueName = Annotated[Text, AfterValidator(_queue_name)]
+RateLimit = Annotated[Text, BeforeValidator(_rate_text), AfterValidator(_rate_limit)]
 QueueNames = Annotated[tuple[QueueName, ...], BeforeValidator(_names)]
 ModuleNames = Annotated[tuple[Text, ...], BeforeValidator(_names)]
 Serializer = Literal["json", "msgpack", "pickle"]

@@ -102,7 +102,7 @@ class TaskSettings(_Group):
     task_default_priority: fields.Priority = 0
     """Priority of a call that names none: 0 to 9, higher is sooner."""
 
-    task_default_rate_limit: fields.Text | None = None
+    task_default_rate_limit: fields.RateLimit | None = None
     """Rate limit of tasks that set none, per worker: "10/s", "100/m", "5/h". None: no limit."""
 
     task_queues: fields.QueueNames = ()
