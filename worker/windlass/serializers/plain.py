@@ -25,7 +25,10 @@ def only_plain(members: Iterable[Any], scalars: frozenset[type], keys: frozenset
         kind = type(member)
         if kind in scalars:
             continue
-        if kind is dict:
+        if kind is float:
+            if member - member != 0.0:  # NaN and the infinities differ
+                return False
+        elif kind is dict:
             if member and not (
                 keys.issuperset(map(type, member)) and only_plain(member.values(), scalars, keys)
             ):
@@ -33,6 +36,6 @@ def only_plain(members: Iterable[Any], scalars: frozenset[type], keys: frozenset
         elif kind is list or kind is tuple:
             if member and not only_plain(member, scalars, keys):
                 return False
-        elif kind is not float or member - member != 0.0:  # NaN and the infinities differ
+        else:
             return False
     return True
