@@ -20,13 +20,16 @@ class CallOptions(TypedDict, total=False):
         countdown: Not before so many seconds from now, by the broker's clock.
         eta: Not before this time; naive means the app's time zone. Excludes countdown.
         expires: Not after so many seconds from now, or this time; then it ends REVOKED.
-        retry: Whether to try again when the broker cannot be reached (alias publish_retry).
+        retry: Whether to try again when the broker cannot be reached.
+        publish_retry: The same; a clearer name, which goes first.
         retry_policy: max_retries, interval_start, interval_step, interval_max (seconds).
+        publish_retry_policy: The same; goes first.
         queue: Goes before every route.
         routing_key: Accepted when equal to queue.
         exchange: Accepted when equal to queue.
         priority: 0 to 9, higher is sooner.
         serializer: "json", "msgpack" or "pickle".
+        compression: Refused; it comes later.
         headers: Your own, for `self.request.headers`; JSON values.
         time_limit: Hard limit of the run, seconds.
         soft_time_limit: Soft limit of the run, seconds.

@@ -101,6 +101,8 @@ class Context:
     queue: str | None = None
     priority: int = 0
     token: int | None = None
+    #: Broker's clock less CLOCK_MONOTONIC, milliseconds.
+    clock_offset_ms: float | None = None
     due_ms: int = 0
     expires_ms: int = 0
     #: What retry() or replace() asked for: carried out when the run ends, in its one commit.

@@ -32,7 +32,7 @@ def update_state(
     settings = task.app.conf.current
     if request.is_eager and not settings.task_store_eager_result:
         return
-    payload = encode(settings, target, state or "PROGRESS", meta)
+    payload = _encode(settings, request, target, state or "PROGRESS", meta)
     stored = StoredResult(payload=payload, ttl_ms=ttl_ms(settings))
     if request.token is not None and target == request.id and request.queue is not None:
         task.app.broker.set_state(target, request.queue, request.token, stored)
@@ -42,10 +42,11 @@ def update_state(
         backend.store_raw(target, stored.payload, stored.ttl_ms)
 
 
-def encode(settings: Settings, task_id: str, state: str, meta: Any) -> bytes:
-    """Encode a state that does not end the task."""
+def _encode(settings: Settings, request: Context, task_id: str, state: str, meta: Any) -> bytes:
+    offset_ms = request.clock_offset_ms
+    now_ms = time.time() * 1000 if offset_ms is None else time.monotonic() * 1000 + offset_ms
     about = codec.About(
-        now_ms=round(time.time() * 1000),
+        now_ms=round(now_ms),
         serializer=settings.result_serializer,
         max_bytes=settings.result_max_size_bytes,
     )

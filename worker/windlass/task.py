@@ -34,6 +34,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _ErrorTypes = tuple[type[BaseException], ...]
 
+#: What is worked out once, and the attributes it depends on.
+_WORKED_OUT = ("_plan", "_spec", "check_arguments", "models", "is_async")
+_WORKED_OUT_FROM = frozenset((*TaskOptions.__annotations__, *hooks.NAMES, "run"))
+
 
 class Task(TaskOptions, Calling[P, R], hooks.Hooks):
     """A unit of work that workers run. Made by `@app.task`, or by subclassing.
@@ -262,12 +266,9 @@ class Task(TaskOptions, Calling[P, R], hooks.Hooks):
 
     def __setattr__(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
-        self._forget_plans()
-
-    def _forget_plans(self) -> None:
-        """Forget what was worked out from the options: one of them has changed."""
-        for kept in ("_plan", "_spec"):
-            self.__dict__.pop(kept, None)
+        if name in _WORKED_OUT_FROM:
+            for kept in _WORKED_OUT:
+                self.__dict__.pop(kept, None)
 
     def __repr__(self) -> str:
         return f"<@task: {self.name}>"

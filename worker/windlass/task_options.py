@@ -74,6 +74,7 @@ class TaskOptions:
         pydantic_strict: Do not convert between types.
         pydantic_context: Context for validators.
         pydantic_dump_kwargs: Arguments for model_dump of results.
+        resultrepr_maxsize: Longest value or error in a log line, characters.
     """
 
     name: str = ""

@@ -1,4 +1,4 @@
-"""`async def` tasks in every pool, and soft limits inside of them (engine.md 3, 20)."""
+"""`async def` tasks in every pool, and soft limits inside of them (Celery semantics 20)."""
 
 from __future__ import annotations
 

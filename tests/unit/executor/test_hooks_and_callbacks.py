@@ -1,4 +1,4 @@
-"""Hooks and callbacks, and their order (engine.md 3, 23, 33, 34)."""
+"""Hooks and callbacks, and their order (Celery semantics 23, 33, 34)."""
 
 from __future__ import annotations
 

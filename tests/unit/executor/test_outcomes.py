@@ -1,4 +1,4 @@
-"""How a run ends, as data: values, exceptions, control flow (engine.md 3, 4, 5, 18, 19)."""
+"""How a run ends, as data: values, exceptions, control flow (Celery semantics 4, 5, 18, 19)."""
 
 from __future__ import annotations
 

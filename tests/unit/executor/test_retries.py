@@ -1,4 +1,4 @@
-"""Retries of a running task (engine.md 3, 13 to 17)."""
+"""Retries of a running task (Celery semantics 13 to 17)."""
 
 from __future__ import annotations
 

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from recording_broker import body_of, broker_of, make_executor, opened, recording_app, request_for
+from recording_broker import (
+    NOW_MS,
+    body_of,
+    broker_of,
+    make_executor,
+    opened,
+    recording_app,
+    request_for,
+)
 from windlass import Windlass
 from windlass.errors import Ignore
 from windlass.result import allow_join_result
@@ -27,6 +35,8 @@ def test_update_state_goes_through_the_broker_with_the_token(app: Windlass, run:
     assert (message_id, queue, token, stored.ttl_ms) == (ran.sent.id, "q", 42, 86_400_000)
     meta = codec.decode_meta(message_id, stored.payload, {"json"})
     assert (meta.status, meta.result) == ("HALFWAY", {"n": [1, 2]})
+    assert meta.date_done is not None
+    assert abs(meta.date_done.timestamp() * 1000 - NOW_MS) < 60_000
     assert ran.state == "SUCCESS"
 
 

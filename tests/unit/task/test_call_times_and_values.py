@@ -1,4 +1,4 @@
-"""Times and values of a call: how they travel (engine.md 3, 3 to 5)."""
+"""Times and values of a call: how they travel (Celery semantics 3 to 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calling a task: what is checked in the caller and what is sent (engine.md 3, 1, 2, 6 to 8, 12)."""
+"""Calling a task: what is checked and what is sent (Celery semantics 1, 2, 6 to 8, 12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running in the caller: apply() and task_always_eager (engine.md 3, 42)."""
+"""Running in the caller: apply() and task_always_eager (Celery semantics 42)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The request of a call: its fields and whose it is (engine.md 3, 10 and 11)."""
+"""The request of a call: its fields and whose it is (Celery semantics 10 and 11)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a task runs again and when: pure decisions (engine.md 3, 14 to 16)."""
+"""Whether a task runs again and when: pure decisions (Celery semantics 14 to 16)."""
 
 from __future__ import annotations
 

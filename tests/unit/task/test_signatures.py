@@ -1,4 +1,4 @@
-"""Signatures: partial calls as data (engine.md 3, 32 and 33)."""
+"""Signatures: partial calls as data (Celery semantics 32 and 33)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of a task: what the decorator takes, and what bad ones get (engine.md 3, 9, 10, 22)."""
+"""Options of a task: what the decorator takes, and what bad ones get (semantics 9, 10, 22)."""
 
 from __future__ import annotations
 
@@ -158,6 +158,16 @@ def test_option_changed_later_counts_for_the_next_call(app: Windlass) -> None:
         ("default", 0),
         ("later", 4),
     ]
+
+
+def test_run_changed_later_is_what_is_checked_and_run(app: Windlass) -> None:
+    task = app.task(work)
+    task.delay(1)
+    task.run = lambda a, b: a * b  # type: ignore[method-assign]
+
+    assert task.apply((3, 4)).get() == 12
+    with pytest.raises(TypeError):
+        task.delay(1)
 
 
 def test_setting_changed_later_counts_for_the_next_call() -> None:

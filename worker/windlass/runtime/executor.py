@@ -255,6 +255,7 @@ class Executor:
         fields["args"] = args
         fields["kwargs"] = kwargs
         fields["token"] = message.token
+        fields["clock_offset_ms"] = message.clock_offset_ms
         fields["hostname"] = self._hostname
         raw = message.raw
         fields["priority"] = raw[1] - 48
