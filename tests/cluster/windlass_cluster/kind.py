@@ -147,16 +147,25 @@ class Kind:
         return engine
 
     def _exists(self) -> bool:
-        return self.cluster in self.run([self.program(), "get", "clusters"]).split()
+        # "get nodes" of a cluster that is not there prints nothing to standard output.
+        return bool(self._node_names())
 
     def _start_containers(self) -> None:
         """After a reboot the containers are there and stopped."""
-        names = self.run([*self._kind("get", "nodes")]).split()
-        if names:
-            self.run([self._need_engine(), "start", *names])
+        self.run([self._need_engine(), "start", *self._node_names()])
+
+    def _node_names(self) -> list[str]:
+        return [
+            name
+            for name in self.run(self._kind("get", "nodes")).split()
+            if name.startswith(f"{self.cluster}-")
+        ]
 
     def _kind(self, *verb: str) -> list[str]:
-        return [self.program(), *verb, f"--name={self.cluster}"]
+        """A kind command for this cluster, by the engine that answers and not by kind's guess."""
+        engine = self._need_engine()
+        chosen = [] if engine == "docker" else ["env", f"KIND_EXPERIMENTAL_PROVIDER={engine}"]
+        return [*chosen, self.program(), *verb, f"--name={self.cluster}"]
 
     @property
     def _kubeconfig(self) -> Path:

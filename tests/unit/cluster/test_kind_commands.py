@@ -12,28 +12,37 @@ from windlass_cluster.providers import ImageBuild, Wanted
 
 
 class Recorder:
-    """A runner that remembers commands and answers by their first words."""
+    """A runner that remembers commands and answers by what is in them.
+
+    `then` replaces answers once a command was given: the world after it is another.
+    """
 
     def __init__(self, answers: dict[str, str | Exception] | None = None) -> None:
         self.answers = answers or {}
+        self.then: dict[str, dict[str, str | Exception]] = {}
         self.commands: list[str] = []
-        self.inputs: list[str | None] = []
+        self.inputs: dict[str, str | None] = {}
 
     def __call__(
         self, argv: Sequence[str], /, *, stdin: str | None = None, timeout_s: float = 600
     ) -> str:
         command = " ".join(argv)
         self.commands.append(command)
-        self.inputs.append(stdin)
-        for start, answer in self.answers.items():
-            if start in command:
+        self.inputs[command] = stdin
+        for part, answer in list(self.answers.items()):
+            if part in command:
+                self.answers |= self.then.get(part, {})
                 if isinstance(answer, Exception):
                     raise answer
                 return answer
         return "ok"
 
+    def issued(self) -> list[str]:
+        """The commands, without the question whether the engine is there."""
+        return [one for one in self.commands if not one.endswith(" info")]
+
     def only(self, word: str) -> list[str]:
-        """The commands that contain a word, without those that only ask."""
+        """The commands that contain a word."""
         return [one for one in self.commands if word in one]
 
 
@@ -61,17 +70,18 @@ def _kubeconfig(tmp_path: Path) -> str:
 
 
 def test_up_creates_a_cluster_from_our_config(tmp_path: Path) -> None:
-    recorder = Recorder({"get clusters": "other\n", "get nodes": "proof-control-plane\n"})
+    recorder = Recorder({"get nodes": "", "create cluster": "made"})
+    recorder.then["create cluster"] = {"get nodes": "proof-control-plane\n"}
 
     _kind(recorder).up(Wanted(nodes=2))
 
     kubeconfig = _kubeconfig(tmp_path)
     create = f"kind create cluster --name=proof --config=- --wait=180s {kubeconfig}"
-    at = recorder.commands.index(create)
-    assert json.loads(recorder.inputs[at] or "") == kind_config(nodes=2)
-    assert recorder.commands[at + 1 :] == [
+    assert json.loads(recorder.inputs[create] or "") == kind_config(nodes=2)
+    assert recorder.issued() == [
         "kind get nodes --name=proof",
-        "docker info",
+        create,
+        "kind get nodes --name=proof",
         "docker start proof-control-plane",
         f"kind export kubeconfig --name=proof {kubeconfig}",
         f"kubectl {kubeconfig} get --raw=/readyz --request-timeout=5s",
@@ -80,7 +90,7 @@ def test_up_creates_a_cluster_from_our_config(tmp_path: Path) -> None:
 
 
 def test_up_on_a_running_cluster_creates_nothing() -> None:
-    recorder = Recorder({"get clusters": "proof\n", "get nodes": ""})
+    recorder = Recorder({"get nodes": "proof-control-plane\n"})
 
     _kind(recorder).up(Wanted())
 
@@ -102,7 +112,16 @@ def test_load_hands_the_image_to_kind() -> None:
 
     _kind(recorder).load("windlass.test/worker:1")
 
-    assert recorder.commands == ["kind load docker-image --name=proof windlass.test/worker:1"]
+    assert recorder.issued() == ["kind load docker-image --name=proof windlass.test/worker:1"]
+
+
+def test_kind_uses_the_engine_that_answers() -> None:
+    recorder = Recorder({"docker info": _refused("docker", "info")})
+
+    _kind(recorder, "docker", "podman", "kind").load("x:1")
+
+    chosen = "env KIND_EXPERIMENTAL_PROVIDER=podman"
+    assert recorder.issued() == [f"{chosen} kind load docker-image --name=proof x:1"]
 
 
 def test_build_uses_the_engine_and_names_the_image_by_its_content(tmp_path: Path) -> None:
@@ -114,8 +133,7 @@ def test_build_uses_the_engine_and_names_the_image_by_its_content(tmp_path: Path
     reference = _kind(recorder, "podman", "kind").build(image)
 
     assert reference == "windlass.test/worker:0123456789ab"
-    assert recorder.commands == [
-        "podman info",
+    assert recorder.issued() == [
         f"podman build --file={tmp_path}/Dockerfile --tag=windlass.test/worker:build "
         f"--target=worker --build-arg=PYTHON_IMAGE=python:3.13-slim {tmp_path}",
         "podman image inspect --format={{.Id}} windlass.test/worker:build",
@@ -128,8 +146,7 @@ def test_public_image_is_pulled_once_and_loaded() -> None:
 
     reference = _kind(recorder).redis_image()
 
-    assert recorder.commands == [
-        "docker info",
+    assert recorder.issued() == [
         f"docker image inspect {reference}",
         f"docker pull {reference}",
         f"kind load docker-image --name=proof {reference}",
@@ -137,7 +154,7 @@ def test_public_image_is_pulled_once_and_loaded() -> None:
 
 
 def test_down_deletes_the_cluster_and_its_kubeconfig(tmp_path: Path) -> None:
-    recorder = Recorder({"get clusters": "proof\n"})
+    recorder = Recorder({"get nodes": "proof-control-plane\n"})
 
     _kind(recorder).down()
 
@@ -146,7 +163,7 @@ def test_down_deletes_the_cluster_and_its_kubeconfig(tmp_path: Path) -> None:
 
 
 def test_down_without_a_cluster_deletes_nothing() -> None:
-    recorder = Recorder({"get clusters": "No kind clusters found.\n"})
+    recorder = Recorder({"get nodes": 'No kind nodes found for cluster "proof".\n'})
 
     _kind(recorder).down()
 
@@ -182,4 +199,4 @@ def test_second_engine_is_used_when_the_first_does_not_answer() -> None:
 
 def test_access_to_a_cluster_that_is_not_there_says_how_to_start_it() -> None:
     with pytest.raises(ClusterError, match="make cluster-up"):
-        _kind(Recorder({"get clusters": ""})).access()
+        _kind(Recorder({"get nodes": ""})).access()
