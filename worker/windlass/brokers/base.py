@@ -171,6 +171,7 @@ class QueueDepth(msgspec.Struct, kw_only=True, frozen=True):
         parked: Waiting for a worker that knows their task.
         blocked: Held by a limit.
         scheduled: Not due yet.
+        due_soon: Those of `scheduled` that are due within the horizon asked for (60 s).
         next_due_ms: Absolute time of the earliest scheduled message, 0 if none.
         leased: Owned by workers, running or about to.
         started: Those of `leased` that workers report as running.
@@ -186,6 +187,7 @@ class QueueDepth(msgspec.Struct, kw_only=True, frozen=True):
     parked: int = 0
     blocked: int = 0
     scheduled: int = 0
+    due_soon: int = 0
     next_due_ms: int = 0
     leased: int = 0
     started: int = 0

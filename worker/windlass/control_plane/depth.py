@@ -50,14 +50,14 @@ def read_depths(
     ]
 
 
-def depth_call(keys: Keys, queue: str, now: str = "") -> bytes:
-    """Pack the read of one queue's depth."""
+def depth_call(keys: Keys, queue: str, now: str = "", horizon_ms: int = 60_000) -> bytes:
+    """Pack the read of one queue's depth; what is due within horizon_ms is counted apart."""
     q = keys.queue(queue)
     touched = (
         keys.messages, q.leased, q.leases, q.left, q.scheduled, q.record, q.stats, q.parked,
         q.dead, q.condemned, *q.by_urgency,
     )  # fmt: skip
-    return script("depth").command(touched, (now,))
+    return script("depth").command(touched, (now, horizon_ms))
 
 
 def depth_of(queue: str, reply: Reply, started: int) -> QueueDepth:
@@ -75,6 +75,7 @@ def depth_of(queue: str, reply: Reply, started: int) -> QueueDepth:
         completed=reply[8],
         service_ms=reply[9] / 1000,
         paused=bool(reply[10]),
+        due_soon=reply[12],
         # Heartbeats are older than the depth: never more started than leased.
         started=min(started, reply[4]),
     )

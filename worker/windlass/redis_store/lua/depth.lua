@@ -11,14 +11,15 @@
 -- KEYS[10] condemned SET revoked ids in the ready lists
 -- KEYS[11..20] r9 .. r0 LIST ids
 -- ARGV[1] now_ms    ms, '' for the server's clock
+-- ARGV[2] horizon   ms: scheduled messages due within it are counted apart
 -- Returns: {open, parked, scheduled, next_due, leased, dead, oldest_ms, enqueued, completed,
---           service_us, paused 0|1, now}.
+--           service_us, paused 0|1, now, due within the horizon}.
 -- Invariants: reads only; due scheduled messages and expired leases count as open.
 -- Complexity: O(log scheduled + expired grants).
 -- @include clock
 local messages, leased, leases, left, scheduled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local record, stats, parked, dead, condemned = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local now, FIRST_READY = clock(ARGV[1]), 11
+local now, horizon, FIRST_READY = clock(ARGV[1]), tonumber(ARGV[2]), 11
 local ready, since = -redis.call('SCARD', condemned), now
 
 for level = 0, 9 do
@@ -46,4 +47,5 @@ return {
   tonumber(next_due or '0'), redis.call('HLEN', leased) - expired, redis.call('ZCARD', dead),
   now - since, tonumber(counters[1] or '0'), tonumber(counters[2] or '0'),
   tonumber(counters[3] or '0'), redis.call('HGET', record, 'paused') == '1' and 1 or 0, now,
+  redis.call('ZCOUNT', scheduled, '(' .. now, now + horizon),
 }

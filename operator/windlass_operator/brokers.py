@@ -1,0 +1,138 @@
+"""The operator's conversation with brokers: one survey a server and tick, changes on request.
+
+Blocking client calls run in threads, each bounded by a time-out; a server that hangs delays
+nobody but its own queues.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from windlass.brokers.redis import RedisBroker
+from windlass.control_plane import cordon, queue_record
+from windlass.control_plane.survey import KeyspaceView, survey
+from windlass.control_plane.users import ensure_users
+from windlass.errors import BrokerError as ClientError
+from windlass_operator.broker_addresses import Address
+from windlass_operator.observed import BrokerError
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Reading:
+    """What is known of one server: the newest survey, and how reading goes.
+
+    Attributes:
+        views: Keyspace -> what was last read of it.
+        read_s: When that was, monotonic.
+        failures: Failed reads since then.
+        took_s: Duration of the last read.
+    """
+
+    views: dict[str, KeyspaceView] = field(default_factory=dict)
+    read_s: float = 0.0
+    failures: int = 0
+    error: BrokerError | None = None
+    detail: str = ""
+    took_s: float = 0.0
+    users: set[str] = field(default_factory=set)
+
+
+class Brokers:
+    """All servers that queues live on, by the address that the operator reads them with."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._clients: dict[tuple[str, str], RedisBroker] = {}
+        self.readings: defaultdict[str, Reading] = defaultdict(Reading)
+
+    async def survey(self, wanted: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+        """Read all servers at once: address -> keyspace -> queue names."""
+        await asyncio.gather(*(self._read(url, spaces) for url, spaces in wanted.items()))
+        for url in [url for url in self.readings if url not in wanted]:
+            del self.readings[url]
+
+    async def _read(self, url: str, keyspaces: Mapping[str, Sequence[str]]) -> None:
+        reading, started = self.readings[url], time.monotonic()
+        try:
+            links = self.client(url, next(iter(keyspaces), "default")).links
+            views = await self._in_thread(lambda: survey(links, keyspaces))
+        except (ClientError, TimeoutError) as error:
+            reading.failures += 1
+            reading.error, reading.detail = classify(error)
+            reading.users.clear()  # it may come back empty
+            return
+        reading.took_s = time.monotonic() - started
+        reading.views = {view.keyspace: view for view in views}
+        reading.read_s, reading.failures, reading.error = time.monotonic(), 0, None
+
+    async def ensure_users(self, addresses: Mapping[str, Address]) -> None:
+        """Make sure that the users of keyspaces exist on embedded servers: keyspace -> address."""
+        missing: defaultdict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+        for keyspace, address in addresses.items():
+            known = self.readings[address.operator_url].users
+            if address.user is not None and keyspace not in known:
+                missing[address.operator_url][keyspace] = address.user
+        for url, users in missing.items():
+            links = self.client(url, "default").links
+            try:
+                await self._in_thread(partial(ensure_users, links, users))
+            except (ClientError, TimeoutError):
+                continue  # the survey says what is wrong, and the next tick tries again
+            self.readings[url].users |= set(users)
+
+    async def cordon(self, url: str, keyspace: str, worker_id: str, ttl_s: float) -> None:
+        """Cordon a worker."""
+        broker = self.client(url, keyspace)
+        await self._in_thread(lambda: cordon.cordon(broker, worker_id, int(ttl_s * 1000)))
+
+    async def uncordon(self, url: str, keyspace: str, worker_id: str) -> None:
+        """Un-cordon a worker."""
+        broker = self.client(url, keyspace)
+        await self._in_thread(lambda: cordon.uncordon(broker, worker_id))
+
+    async def write_record(
+        self, url: str, keyspace: str, queue: str, changes: Mapping[str, Any]
+    ) -> None:
+        """Change a queue's record."""
+        broker = self.client(url, keyspace)
+        await self._in_thread(lambda: queue_record.write_record(broker, queue, **changes))
+
+    async def purge(self, url: str, keyspace: str, queue: str) -> int:
+        """Delete what waits in a queue."""
+        broker = self.client(url, keyspace)
+        return await self._in_thread(lambda: broker.purge(queue))
+
+    def client(self, url: str, keyspace: str) -> RedisBroker:
+        """Return the client of one keyspace on one server; they share nothing but the address."""
+        key = (url, keyspace)
+        if key not in self._clients:
+            options = {"socket_timeout": self._timeout_s, "socket_connect_timeout": self._timeout_s}
+            self._clients[key] = RedisBroker(url, keyspace=keyspace, options=options)
+        return self._clients[key]
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        async with asyncio.timeout(self._timeout_s + 1):
+            return await asyncio.to_thread(call)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for client in self._clients.values():
+            client.close()
+
+
+def classify(error: Exception) -> tuple[BrokerError, str]:
+    """Say what a failed call means, without secrets (the client's texts have none)."""
+    text = str(error) or "no answer in time"
+    if "credentials" in text or "ACL" in text:
+        return BrokerError.AUTH_FAILED, text
+    if isinstance(error, TimeoutError) or "cannot be reached" in text or "not ready" in text:
+        return BrokerError.UNREACHABLE, text
+    return BrokerError.BAD_REPLY, text

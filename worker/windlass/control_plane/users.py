@@ -1,0 +1,46 @@
+"""Users of a Redis that serves many keyspaces: each sees its own keys and channels only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from windlass.redis_store.connection import Links
+from windlass.redis_store.keys import Keys
+from windlass.redis_store.resp import packed
+
+#: What workers and applications need: scripts, data and channels of their keyspace; no
+#: administration, and no command that looks over the whole database.
+_RULES = (
+    "+@all",
+    "-@admin",
+    "-@dangerous",
+    "+client|id",
+    "+client|unblock",
+    "+info",
+    "-scan",
+    "-randomkey",
+    "-dbsize",
+)
+
+
+def user_rules(keyspace: str, password: str) -> tuple[str, ...]:
+    """ACL rules that make a keyspace's user, whatever it was before."""
+    base = Keys(keyspace).base
+    hashed = hashlib.sha256(password.encode()).hexdigest()
+    return ("reset", "on", f"#{hashed}", f"~{base}*", f"&{base}*", *_RULES)
+
+
+def ensure_users(links: Links, users: Mapping[str, tuple[str, str]]) -> None:
+    """Make sure of the users of keyspaces, in one round trip.
+
+    Args:
+        links: Connections of a user that may make users.
+        users: Keyspace -> (user name, password).
+    """
+    calls = [
+        packed("ACL", "SETUSER", name, *user_rules(keyspace, password))
+        for keyspace, (name, password) in users.items()
+    ]
+    if calls:
+        links.call(calls)
