@@ -7,7 +7,6 @@ that a namespace is never held by a broker that is down.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from windlass_operator.conditions import Condition, merged, timestamp
@@ -33,25 +32,10 @@ from windlass_operator.reasons import ConditionReason, ConditionType, EventReaso
 CLEANUP_S = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueOutcome:
-    """A plan for one TaskQueue."""
-
-    plan: Plan
-
-
-def reduce_queue(
-    observed: QueueObserved, now_s: float, deleting_since_s: float | None = None
-) -> QueueOutcome:
-    """Decide everything about one TaskQueue.
-
-    Args:
-        observed: The world.
-        now_s: The instant.
-        deleting_since_s: When its deletion was asked for, None if it was not.
-    """
+def reduce_queue(observed: QueueObserved, now_s: float) -> Plan:
+    """Decide everything about one TaskQueue."""
     if observed.queue.identity.is_deleting:
-        return QueueOutcome(plan=Plan(actions=_cleanup(observed, now_s, deleting_since_s)))
+        return Plan(actions=_cleanup(observed, now_s))
     actions: list[Action] = []
     wants_finalizer = observed.queue.spec.deletion_policy is DeletionPolicy.PURGE
     if wants_finalizer != (names.FINALIZER in observed.queue.identity.finalizers):
@@ -60,12 +44,10 @@ def reduce_queue(
         actions += _record(observed)
         actions += _binding(observed)
     actions.append(SetStatus(status=desired_queue_status(observed, now_s)))
-    return QueueOutcome(plan=Plan(actions=tuple(actions)))
+    return Plan(actions=tuple(actions))
 
 
-def _cleanup(
-    observed: QueueObserved, now_s: float, deleting_since_s: float | None
-) -> tuple[Action, ...]:
+def _cleanup(observed: QueueObserved, now_s: float) -> tuple[Action, ...]:
     if names.FINALIZER not in observed.queue.identity.finalizers:
         return ()
     broker = observed.view.broker
@@ -73,7 +55,7 @@ def _cleanup(
     if broker is not None and broker.error is None and not observed.view.conflict:
         event = EmitEvent(reason=EventReason.PURGED, message="What waited in it was deleted.")
         return (PurgeQueue(queue=observed.queue.queue_name), event, let_go)
-    if now_s - (now_s if deleting_since_s is None else deleting_since_s) < CLEANUP_S:
+    if now_s - (observed.queue.identity.deleted_s or now_s) < CLEANUP_S:
         return ()
     event = EmitEvent(
         reason=EventReason.CLEANUP_ABANDONED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -37,13 +38,23 @@ class Identity:
     uid: str = ""
     generation: int = 0
     resource_version: str = ""
-    is_deleting: bool = False
+    created_s: float = 0.0
+    deleted_s: float | None = None
     finalizers: tuple[str, ...] = ()
+
+    @property
+    def is_deleting(self) -> bool:
+        """Its deletion was asked for."""
+        return self.deleted_s is not None
 
     @property
     def key(self) -> str:
         """namespace/name."""
         return f"{self.namespace}/{self.name}"
+
+
+def _seconds(stamp: str | None) -> float | None:
+    return datetime.fromisoformat(stamp).timestamp() if stamp else None
 
 
 def identity_of(body: Mapping[str, Any]) -> Identity:
@@ -56,7 +67,8 @@ def identity_of(body: Mapping[str, Any]) -> Identity:
         uid=metadata.get("uid", ""),
         generation=metadata.get("generation", 0),
         resource_version=metadata.get("resourceVersion", ""),
-        is_deleting="deletionTimestamp" in metadata,
+        created_s=_seconds(metadata.get("creationTimestamp")) or 0.0,
+        deleted_s=_seconds(metadata.get("deletionTimestamp")),
         finalizers=tuple(metadata.get("finalizers", ())),
     )
 

@@ -1,0 +1,274 @@
+"""Gathers what decisions read: store + survey + smoothed histories -> frozen views.
+
+One `World` a tick. Invalid objects are set apart with their error; they stop nobody else.
+Next in the walk: `windlass_operator.reduce_pool` and `reduce_queue`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from windlass.control_plane.survey import KeyspaceView
+from windlass_operator.broker_addresses import Address
+from windlass_operator.brokers import Brokers, Reading
+from windlass_operator.models.resource import InvalidSpecError
+from windlass_operator.models.taskqueue import TaskQueue
+from windlass_operator.models.workerpool import WorkerPool
+from windlass_operator.observed import BrokerView, PoolObserved, QueueObserved, QueueView
+from windlass_operator.pool_scaling import need_of
+from windlass_operator.reduce_pool import APPLIED
+from windlass_operator.scaling.divide import PoolCapacity, divide
+from windlass_operator.scaling.smoothing import QueueHistory, QueueTotals, update
+from windlass_operator.store import Body, Key, Store
+from windlass_operator.views import deployment_view, pod_view
+
+#: Without arrivals for so long the rate is exactly 0: the default down window.
+QUIET_S = 300.0
+
+
+@dataclass(slots=True)
+class World:
+    """Everything of one tick, by (namespace, name)."""
+
+    queues: dict[Key, TaskQueue] = field(default_factory=dict)
+    pools: dict[Key, WorkerPool] = field(default_factory=dict)
+    invalid: dict[tuple[str, Key], InvalidSpecError] = field(default_factory=dict)
+    addresses: dict[Key, Address] = field(default_factory=dict)
+    views: dict[Key, QueueView] = field(default_factory=dict)
+    shares: dict[Key, dict[str, float]] = field(default_factory=dict)
+
+
+def read_objects(store: Store) -> World:
+    """Read all resources; those with an invalid spec are set apart."""
+    world = World()
+    for body in store.all("TaskQueue"):
+        key = _key(body)
+        try:
+            world.queues[key] = TaskQueue.from_object(body)
+        except InvalidSpecError as error:
+            world.invalid["TaskQueue", key] = error
+    for body in store.all("WorkerPool"):
+        key = _key(body)
+        try:
+            world.pools[key] = WorkerPool.from_object(body)
+        except InvalidSpecError as error:
+            world.invalid["WorkerPool", key] = error
+    return world
+
+
+def survey_plan(world: World) -> dict[str, dict[str, list[str]]]:
+    """What to read where: address -> keyspace -> queues."""
+    wanted: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for key, queue in world.queues.items():
+        address = world.addresses.get(key)
+        if address is not None and address.error is None:
+            wanted[address.operator_url][key[0]].append(queue.queue_name)
+    return {url: dict(spaces) for url, spaces in wanted.items()}
+
+
+class Histories:
+    """Smoothed arrivals and run times of every queue."""
+
+    def __init__(self) -> None:
+        self._known: dict[Key, QueueHistory] = {}
+
+    def follow(self, world: World, brokers: Brokers) -> None:
+        """Take the newest readings in, and forget queues that are gone."""
+        for key, queue in world.queues.items():
+            reading, view = _reading(world, brokers, key)
+            if reading is None or view is None or queue.queue_name not in view.depths:
+                continue
+            depth = view.depths[queue.queue_name]
+            totals = QueueTotals(
+                at_s=reading.read_s,
+                enqueued=depth.enqueued,
+                completed=depth.completed,
+                service_ms=depth.service_ms,
+            )
+            self._known[key] = update(self.of(key), totals, QUIET_S)
+        for key in [key for key in self._known if key not in world.queues]:
+            del self._known[key]
+
+    def of(self, key: Key) -> QueueHistory:
+        """What is known of one queue."""
+        return self._known.get(key, QueueHistory())
+
+
+def build_views(world: World, brokers: Brokers, histories: Histories) -> None:
+    """Fill in the view of each queue, and each pool's share of the needs."""
+    conflicts = _conflicts(world)
+    for key, queue in world.queues.items():
+        reading, space = _reading(world, brokers, key)
+        history = histories.of(key)
+        depth = space.depths.get(queue.queue_name) if space else None
+        world.views[key] = QueueView(
+            ref=key[1],
+            queue=queue,
+            broker=_broker_view(world.addresses.get(key), key[0], reading),
+            depth=depth,
+            arrival_rate=history.arrival_rate,
+            service_s=history.service_s,
+            due_soon=depth.due_soon if depth else 0,
+            conflict=conflicts.get(key, ""),
+        )
+    _divide(world)
+
+
+def _reading(
+    world: World, brokers: Brokers, key: Key
+) -> tuple[Reading | None, KeyspaceView | None]:
+    address = world.addresses.get(key)
+    if address is None or not address.operator_url:
+        return None, None
+    reading = brokers.readings.get(address.operator_url)
+    return reading, reading.views.get(key[0]) if reading else None
+
+
+def _broker_view(
+    address: Address | None, namespace: str, reading: Reading | None
+) -> BrokerView | None:
+    if address is None:
+        return None
+    if address.error is not None:
+        return BrokerView(
+            broker_id="", keyspace=namespace, error=address.error, detail=address.detail
+        )
+    view = BrokerView(broker_id=address.broker_id, keyspace=namespace)
+    if reading is None:
+        return view
+    stale_s = time.monotonic() - reading.read_s if reading.read_s else 0.0
+    return replace(
+        view,
+        error=reading.error,
+        detail=reading.detail,
+        failures=reading.failures,
+        stale_s=stale_s,
+    )
+
+
+def _conflicts(world: World) -> dict[Key, str]:
+    """The younger of two TaskQueues with the same queue name and broker -> the older."""
+    first: dict[tuple[str, str, str], Key] = {}
+    conflicts: dict[Key, str] = {}
+    for key, queue in sorted(world.queues.items(), key=lambda item: _age_of(item[1])):
+        address = world.addresses.get(key)
+        place = (key[0], address.broker_id if address else "", queue.queue_name)
+        if place in first:
+            conflicts[key] = first[place][1]
+        else:
+            first[place] = key
+    return conflicts
+
+
+def _age_of(queue: TaskQueue) -> tuple[float, str]:
+    return queue.identity.created_s, queue.identity.uid
+
+
+def _divide(world: World) -> None:
+    by_namespace: defaultdict[str, list[tuple[Key, WorkerPool]]] = defaultdict(list)
+    for key, pool in world.pools.items():
+        if pool.spec.autoscaling is not None:
+            by_namespace[key[0]].append((key, pool))
+    for namespace, pools in by_namespace.items():
+        needs: dict[str, float] = {}
+        capacities = []
+        for key, pool in pools:
+            auto = pool.spec.autoscaling
+            if auto is None:
+                continue
+            slots = 0 if pool.spec.paused else pool.spec.concurrency * auto.max_replicas
+            names = tuple(ref.name for ref in pool.spec.queues)
+            capacities.append(PoolCapacity(pool=key[1], queues=names, slots=slots))
+            for name in names:
+                view = world.views.get((namespace, name))
+                if view is not None and not view.conflict:
+                    needs[name] = max(needs.get(name, 0.0), need_of(view, auto))
+        for pool_name, shares in divide(needs, capacities).items():
+            world.shares[namespace, pool_name] = shares
+
+
+def observe_pool(world: World, store: Store, brokers: Brokers, key: Key) -> PoolObserved:
+    """Everything about one pool."""
+    namespace, name = key
+    pool = world.pools[key]
+    views = tuple(
+        world.views.get((namespace, ref.name)) or QueueView(ref=ref.name, queue=None)
+        for ref in pool.spec.queues
+    )
+    deployments = tuple(
+        deployment_view(body) for body in store.children("Deployment", namespace, name)
+    )
+    pods = tuple(pod_view(body, name) for body in store.children("Pod", namespace, name))
+    hosts = {pod.name for pod in pods}
+    workers, known = [], True
+    first = next((view for view in views if view.queue is not None), None)
+    if first is not None:
+        reading, space = _reading(world, brokers, (namespace, first.ref))
+        known = space is not None and reading is not None and reading.error is None
+        workers = [w for w in (space.workers if space else ()) if w.hostname in hosts]
+    return PoolObserved(
+        pool=pool,
+        queues=views,
+        deployments=deployments,
+        pods=pods,
+        workers=tuple(workers),
+        applied=_applied(store, namespace, name),
+        shares=world.shares.get(key, {}),
+        shared=_shared(world, key),
+        workers_known=known,
+    )
+
+
+def _shared(world: World, key: Key) -> frozenset[str]:
+    mine = {ref.name for ref in world.pools[key].spec.queues}
+    others = {
+        ref.name
+        for other, pool in world.pools.items()
+        if other[0] == key[0] and other != key
+        for ref in pool.spec.queues
+    }
+    return frozenset(mine & others)
+
+
+def _applied(store: Store, namespace: str, pool: str) -> Mapping[tuple[str, str], str]:
+    found = {}
+    for kind in ("Deployment", "ServiceAccount", "PodDisruptionBudget"):
+        for body in store.children(kind, namespace, pool):
+            mark = body["metadata"].get("annotations", {}).get(APPLIED)
+            if mark:
+                found[kind, body["metadata"]["name"]] = mark
+    return found
+
+
+def observe_queue(world: World, brokers: Brokers, key: Key, bound: str | None) -> QueueObserved:
+    """Everything about one TaskQueue; `bound` is the broker_id that its Secret was last for."""
+    queue, view, address = world.queues[key], world.views[key], world.addresses.get(key)
+    _, space = _reading(world, brokers, key)
+    record = space.records.get(queue.queue_name) if space else None
+    usable = address is not None and address.error is None
+    return QueueObserved(
+        queue=queue,
+        view=view,
+        pools=tuple(
+            other[1]
+            for other, pool in world.pools.items()
+            if other[0] == key[0] and key[1] in {ref.name for ref in pool.spec.queues}
+        ),
+        binding_exists=usable and address is not None and bound == address.broker_id,
+        binding={"url": address.url, "keyspace": key[0]} if usable and address else None,
+        record=None
+        if record is None or (view.broker is not None and view.broker.error is not None)
+        else {
+            "paused": record.paused,
+            "max_deliveries": record.max_deliveries,
+            "dead_retention_s": record.dead_retention_s,
+        },
+    )
+
+
+def _key(body: Body) -> Key:
+    metadata = body["metadata"]
+    return metadata.get("namespace", "default"), metadata["name"]
