@@ -7,10 +7,12 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -48,7 +50,7 @@ queues = st.sampled_from(QUEUES)
 times = st.one_of(
     st.just({}),
     st.just({}),
-    st.builds(lambda ms: {"delay_ms": ms}, st.integers(0, 20_000)),
+    st.builds(lambda ms: {"delay_ms": ms}, st.sampled_from((0, 1, 500, 20_000))),
     st.builds(lambda ms: {"eta_ms": NOW + ms}, st.integers(-5_000, 60_000)),
     st.builds(lambda ms: {"ttl_ms": ms}, st.integers(1, 20_000)),
 )
@@ -75,6 +77,10 @@ class BrokerMachine(RuleBasedStateMachine):
         return make_message(id=id_, queue=queue, priority=priority, **options)
 
     # -- sending
+
+    @initialize(parts=st.lists(specs, min_size=4, max_size=8))
+    def start_with_work(self, parts: list[Any]) -> None:
+        self.enqueue(parts, repeat=False)
 
     @rule(parts=st.lists(specs, min_size=1, max_size=6), repeat=st.booleans())
     def enqueue(self, parts: list[Any], repeat: bool) -> None:
@@ -131,6 +137,14 @@ class BrokerMachine(RuleBasedStateMachine):
         self.model.lease(fetched, LEASE_MS)
         self._check_the_rest(request, fetched)
 
+    @rule(data=st.data(), kind=st.sampled_from(KINDS), names=st.permutations(QUEUES))
+    def work(self, data: st.DataObject, kind: str, names: list[str]) -> None:
+        """What a worker does: fetch, and all of it ends the same way."""
+        known = set(self.model.grants)
+        self.fetch(names, many=3, want=6, strict=True, worker="w1", wait_ms=0)
+        ids = [id_ for t, g in self.model.grants.items() if t not in known for id_ in g.owned]
+        self._settle(data, ids, repeat=False, kinds=(kind,))
+
     def _check_the_rest(self, request: FetchRequest, fetched: Any) -> None:
         model = self.model
         assert fetched.cordoned == (model.cordons.get(request.worker_id, 0) > model.now)
@@ -158,7 +172,12 @@ class BrokerMachine(RuleBasedStateMachine):
     def settle(self, data: st.DataObject, repeat: bool) -> None:
         owned = sorted(id_ for grant in self.model.grants.values() for id_ in grant.owned)
         ids = data.draw(st.lists(st.sampled_from(owned), min_size=1, max_size=6, unique=True))
-        batch = [self._settlement(data, id_) for id_ in ids]
+        self._settle(data, ids, repeat=repeat, kinds=KINDS)
+
+    def _settle(
+        self, data: st.DataObject, ids: list[str], *, repeat: bool, kinds: tuple[str, ...]
+    ) -> None:
+        batch = [self._settlement(data, id_, kinds) for id_ in ids]
         if repeat:  # the reply was lost: all of it is settled again
             self.broker.exchange(batch, None)
         stale = self.model.settle(batch)
@@ -166,19 +185,19 @@ class BrokerMachine(RuleBasedStateMachine):
         expected = sorted(ids) if repeat else stale
         assert expected == sorted(self.broker.exchange(batch, None)[0])
 
-    def _settlement(self, data: st.DataObject, id_: str) -> Settlement:
+    def _settlement(self, data: st.DataObject, id_: str, kinds: tuple[str, ...]) -> Settlement:
         token = self.model.token_of(id_)
         assert token is not None
         queue = self.model.messages[id_].queue
         self.old_tokens.append(token)
-        is_stale = data.draw(st.integers(0, 5)) == 0
-        base = {
+        is_stale = data.draw(st.integers(0, 9)) == 9
+        base: dict[str, Any] = {
             "id": id_,
             "queue": queue,
             "token": data.draw(st.sampled_from(self.old_tokens)) if is_stale else token,
         }
         result = data.draw(st.sampled_from((None, FINAL)))
-        kind = data.draw(st.sampled_from(KINDS))
+        kind = data.draw(st.sampled_from(kinds))
         if kind == "followed":
             parts = data.draw(st.lists(specs, min_size=1, max_size=3))
             followups = tuple(self.new_message(spec) for spec in parts)
@@ -255,28 +274,34 @@ class BrokerMachine(RuleBasedStateMachine):
         name = data.draw(st.sampled_from([n for n in QUEUES if self.model.queues[n].dead]))
         known = st.sampled_from([*self.model.queues[name].dead, "m0", "never.sent"])
         ids = data.draw(st.lists(known, min_size=1, unique=True))
-        if again:
+        keep_s = data.draw(st.sampled_from((0, 0, 1, 30)))
+        if keep_s:
+            self._retain(name, keep_s)
+        elif again:
             assert self.model.replay(name, ids) == replay(self.broker, name, ids)
         else:
             assert self.model.purge_dead(name, ids) == purge_dead(self.broker, name, ids)
 
-    @precondition(lambda self: any(queue.dead for queue in self.model.queues.values()))
-    @rule(name=queues, keep_s=st.sampled_from((0, 1, 30)))
-    def retain(self, name: str, keep_s: int) -> None:
+    def _retain(self, name: str, keep_s: int) -> None:
         write_record(self.broker, name, dead_retention_s=keep_s)
         before = self.model.now - keep_s * 1000
         old = [id_ for id_, died in self.model.queues[name].dead.items() if died <= before]
-        gone = self.model.purge_dead(name, old) if keep_s else 0
 
-        assert gone == enforce_retention(self.broker, name, self.model.now)
+        gone = enforce_retention(self.broker, name, self.model.now)
+        assert gone == self.model.purge_dead(name, old)
 
-    @rule(name=queues, paused=st.booleans(), cap=st.sampled_from((None, 1, 2)))
-    def set_record(self, name: str, paused: bool, cap: int | None) -> None:
+    @rule(
+        name=queues,
+        paused=st.sampled_from((False, False, False, True)),
+        cap=st.sampled_from((None, None, 1, 2)),
+        worker=st.sampled_from(WORKERS),
+        ttl_ms=st.sampled_from((0, 0, 0, 3_000)),
+    )
+    def set_record_and_cordon(
+        self, name: str, paused: bool, cap: int | None, worker: str, ttl_ms: int
+    ) -> None:
         write_record(self.broker, name, paused=paused, max_deliveries=cap)
         self.model.queues[name].paused, self.model.queues[name].cap = paused, cap
-
-    @rule(worker=st.sampled_from(WORKERS), ttl_ms=st.sampled_from((0, 3_000)))
-    def cordon(self, worker: str, ttl_ms: int) -> None:
         if ttl_ms:
             cordon(self.broker, worker, ttl_ms)
         else:
@@ -323,6 +348,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.broker.close()
 
 
+@pytest.mark.timeout(600)  # for the shrinking of a failure
 def test_each_message_is_in_one_place_whatever_happens(each_redis_server: RedisServer) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis' gap
         lambda: BrokerMachine(each_redis_server),
