@@ -42,10 +42,6 @@ class Recycling:
     max_tasks: int | None = None
     max_memory_kib: int | None = None
 
-    def tasks_left(self, runs: int) -> int | None:
-        """How many more messages a process that was handed `runs` may get; None: no limit."""
-        return None if self.max_tasks is None else max(0, self.max_tasks - runs)
-
     def judge_memory(self, rss_kib: int, *, has_run: bool) -> Verdict:
         """Decide on a process with so much resident memory."""
         if self.max_memory_kib is None or not has_run:

@@ -66,8 +66,8 @@ class Shutdown:
         wanted = StopStage.COLD if kind is StopKind.COLD else StopStage.DRAINING
         if wanted <= self.stage:
             return False
-        if wanted is StopStage.COLD and self.stage is StopStage.RUNNING:
-            self.wants_restart = False
+        if kind is StopKind.COLD:
+            self.wants_restart = False  # who asks for an end after a restart means the end
         self.stage = wanted
         self.deadline = min(self.deadline, now + self._drain_timeout_s)
         return True

@@ -59,25 +59,25 @@ class Channel:
         """Wait for a permit and return its message; None when the slot is to end."""
         while not self.is_closed:
             try:
-                permit = os.read(self.permit_fd, 1)
+                permit = os.read(self.permit_fd, wire.PERMIT_SIZE)
             except BlockingIOError:
                 self._wait()
                 continue
             if not permit:
                 return None
-            return self._message_for(permit[0])
+            return self._message_for(int.from_bytes(permit, "big"))
         return None
 
     def take_ready(self, most: int) -> list[Begun]:
         """Return the messages of up to `most` permits that are there now; never waits."""
         try:
-            permits = os.read(self.permit_fd, most)
+            permits = os.read(self.permit_fd, most * wire.PERMIT_SIZE)
         except BlockingIOError:
             return []
         if not permits:
             self.is_closed = True
             return []
-        begun = (self._message_for(generation) for generation in permits)
+        begun = (self._message_for(generation) for generation in wire.generations(permits))
         return [each for each in begun if each is not None]
 
     def answer(self, seq: int, duration_ms: float, outcome: Outcome) -> None:

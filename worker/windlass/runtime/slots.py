@@ -3,11 +3,11 @@
     supervisor                                slot process
     ──────────                                ────────────
     batch frame  ───── socket ─────────────>  queue
-    1 permit a message ── pipe ────────────>  one read for each message that begins
+    a permit a message ── pipe ────────────>  one read for each message that begins
     <───────────────── socket ──────────────  one answer a message
 
 The supervisor holds the read end of the permit pipe too. What it reads from it has not begun and
-never will: the kernel gives each byte to one reader. So work comes back from a slot that blocks,
+never will: the kernel gives each permit to one reader. So work comes back from a slot that blocks,
 spins or is stopped, with no lock and no co-operation.
 Next in the walk: `windlass.runtime.slot_main`, the other end.
 """
@@ -140,7 +140,8 @@ class Slot:
         if self.suspects:
             room = max(0, self.lanes - held)
         else:
-            room = pacing.room_for(self.lanes, held, self.load_s, estimate_s)
+            load_s = self.load_s + self.reserved * pacing.WORK_PER_LANE_S
+            room = pacing.room_for(self.lanes, held, load_s, estimate_s)
         return room if self.quota is None else min(room, self.quota)
 
     def plan(self, entry: Entry) -> None:
@@ -187,7 +188,7 @@ class Slot:
             outbox.clear()  # it is dying; the zygote tells how
             return
         if self._permits_due:
-            os.write(self._permit_w, bytes((self.generation,)) * self._permits_due)
+            os.write(self._permit_w, wire.permits(self.generation, self._permits_due))
             self._permits_due = 0
 
     def receive(self) -> list[tuple[int, int, float, bytes]]:
@@ -255,7 +256,7 @@ class Slot:
             self._permits_due = 0
         try:
             while chunk := os.read(self._permit_r, 65536):
-                taken += len(chunk)
+                taken += len(chunk) // wire.PERMIT_SIZE
         except BlockingIOError:
             pass
         if not taken:
@@ -299,4 +300,4 @@ class Slot:
             return 0
         count = array.array("i", [0])
         fcntl.ioctl(self._permit_r, termios.FIONREAD, count)
-        return count[0] + self._permits_due
+        return count[0] // wire.PERMIT_SIZE + self._permits_due

@@ -5,7 +5,7 @@ To the supervisor: 13 bytes (kind, sequence number, duration in ms, payload leng
 
 A message is known by its sequence number on its slot. The two commonest outcomes, success without
 and with a result, have kinds of their own, so that neither side encodes a struct for them.
-Beside the socket goes the permit pipe: one byte, the generation, for each message sent.
+Beside the socket goes the permit pipe: two bytes, the generation, for each message sent.
 Next in the walk: `windlass.runtime.slots` (supervisor), `windlass.runtime.slot_main` (slot).
 """
 
@@ -37,11 +37,15 @@ STARTED = 3
 #: To the supervisor: the slot is up.
 READY = 4
 
-GENERATIONS = 256
+#: Bytes of a permit. The socket holds a few hundred frames that a blocked slot has not read, so
+#: one byte could come round to a recalled message; two cannot.
+PERMIT_SIZE = 2
+GENERATIONS = 1 << (8 * PERMIT_SIZE)
 
 _TO_SLOT = struct.Struct("!IB")
 _TO_SUPERVISOR = struct.Struct("!BIfI")
 _SEQUENCE = struct.Struct("!I")
+_PERMIT = struct.Struct("!H")
 HEADER_SIZE = _TO_SUPERVISOR.size
 SLOT_HEADER_SIZE = _TO_SLOT.size
 
@@ -134,6 +138,16 @@ def answer_frame(seq: int, duration_ms: float, outcome: Outcome) -> bytes:
 def note_frame(kind: int, seq: int = 0) -> bytes:
     """Encode a STARTED or READY note."""
     return _pack_answer(kind, seq, 0.0, 0)
+
+
+def permits(generation: int, count: int) -> bytes:
+    """Encode permits to begin `count` messages of a generation."""
+    return generation.to_bytes(PERMIT_SIZE, "big") * count
+
+
+def generations(permits_read: bytes) -> list[int]:
+    """Decode permits."""
+    return [each for (each,) in _PERMIT.iter_unpack(permits_read)]
 
 
 def take_answers(inbox: bytearray) -> list[tuple[int, int, float, bytes]]:
