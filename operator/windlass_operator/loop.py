@@ -1,0 +1,243 @@
+"""The scaler's loop: one world a tick, one survey a broker, one reduction an object.
+
+Ticks come every few seconds with some jitter, sooner when something changed or work came to a
+sleeping pool. Level-based: a tick knows nothing of why it came.
+Next in the walk: `windlass_operator.observe`, `reduce_pool`, `apply`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import defaultdict
+from collections.abc import Awaitable
+from dataclasses import replace
+
+from windlass import log as logs
+from windlass.errors import WindlassError
+from windlass_operator.addresses import Addresses
+from windlass_operator.apply import Applier, NotLeaderError, Place
+from windlass_operator.brokers import Brokers
+from windlass_operator.conditions import Condition, merged
+from windlass_operator.kube import KubeError
+from windlass_operator.metrics import Metrics
+from windlass_operator.models.resource import InvalidSpecError, identity_of
+from windlass_operator.observe import (
+    Histories,
+    World,
+    build_views,
+    observe_pool,
+    observe_queue,
+    read_objects,
+    survey_plan,
+)
+from windlass_operator.observed import BrokerError
+from windlass_operator.plan import ApplyObject, Plan, SetStatus
+from windlass_operator.pool_memory import PoolMemory
+from windlass_operator.reasons import ConditionReason, ConditionType
+from windlass_operator.reduce_pool import reduce_pool
+from windlass_operator.reduce_queue import reduce_queue
+from windlass_operator.store import Key, Store
+from windlass_operator.work_watch import WorkWatch
+
+log = logs.get_logger(__name__)
+
+_JITTER = 0.2
+#: Changes that come together are looked at together.
+_SETTLE_S = 0.15
+#: However much changes: no more ticks than this many a second.
+_SOONEST_S = 0.5
+_AT_ONCE = 10
+
+
+class Loop:
+    """Everything of the operator that goes round."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        brokers: Brokers,
+        addresses: Addresses,
+        applier: Applier,
+        metrics: Metrics,
+        tick_s: float,
+    ) -> None:
+        self._store = store
+        self._brokers = brokers
+        self._addresses = addresses
+        self._applier = applier
+        self._metrics = metrics
+        self._tick_s = tick_s
+        self._memories: dict[Key, PoolMemory] = {}
+        self._bound: dict[Key, str] = {}
+        self._histories = Histories()
+        self._called = asyncio.Event()
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._loop = asyncio.get_running_loop()
+        self._watch = WorkWatch(
+            lambda url: brokers.client(url, "default").links,
+            self._call_from_thread,
+        )
+        self._began_s = time.monotonic()
+        #: When the last tick ended, monotonic; for liveness.
+        self.ticked_s = time.monotonic()
+
+    def _call_from_thread(self) -> None:
+        self._loop.call_soon_threadsafe(self.call)
+
+    def call(self) -> None:
+        """Have the next tick come soon."""
+        self._called.set()
+
+    async def run(self) -> None:
+        """Tick until leadership is lost."""
+        try:
+            while True:
+                began_s = time.monotonic()
+                with self._metrics.ticks.time():
+                    await self.tick(time.time())  # the one place that has it
+                self.ticked_s = time.monotonic()
+                await self._rest(began_s)
+        finally:
+            self._watch.stop()
+
+    async def _rest(self, began_s: float) -> None:
+        jitter = 1 + random.uniform(-_JITTER, _JITTER)
+        try:
+            async with asyncio.timeout(self._tick_s * jitter):
+                await self._called.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(max(_SETTLE_S, _SOONEST_S - (time.monotonic() - began_s)))
+        self._called.clear()
+
+    async def tick(self, now_s: float) -> None:
+        """Look at everything once and do what is to be done."""
+        world = read_objects(self._store)
+        for key, queue in world.queues.items():
+            world.addresses[key] = await self._addresses.of(queue)
+        await self._brokers.ensure_users(
+            {key[0]: a for key, a in world.addresses.items() if a.user is not None}
+        )
+        await self._brokers.survey(survey_plan(world))
+        self._after_survey(world)
+        self._histories.follow(world, self._brokers)
+        build_views(world, self._brokers, self._histories)
+        jobs: list[Awaitable[None]] = [
+            self._invalid(kind, key, error, now_s) for (kind, key), error in world.invalid.items()
+        ]
+        jobs += [self._queue(world, key, now_s) for key in world.queues]
+        await asyncio.gather(*jobs)
+        await asyncio.gather(*(self._pool(world, key, now_s) for key in world.pools))
+        self._forget(world)
+        self._watch.watch(self._sleeping(world))
+
+    def _after_survey(self, world: World) -> None:
+        for reading in self._brokers.readings.values():
+            if reading.failures == 0:
+                self._metrics.broker_reads.observe(reading.took_s)
+        for key, address in world.addresses.items():
+            known = self._brokers.readings.get(address.operator_url)
+            if known is not None and known.error is BrokerError.AUTH_FAILED:
+                self._addresses.forget_secrets(key[0])
+
+    # -- one object ------------------------------------------------------------------------------
+
+    async def _pool(self, world: World, key: Key, now_s: float) -> None:
+        observed = observe_pool(world, self._store, self._brokers, key)
+        if observed.pool.identity.is_deleting:
+            return  # its children go with it, by the garbage collector
+        before = self._memories.get(key, PoolMemory())
+        with self._metrics.reconciles.labels("WorkerPool").time():
+            outcome = reduce_pool(observed, before, now_s)
+            place = Place(identity=observed.pool.identity, url=self._url_of(world, key))
+            is_done = await self._carry_out("WorkerPool", place, outcome.plan)
+        # What was not carried out is not remembered, but for the stabiliser's history.
+        after = outcome.memory if is_done else replace(before, scaling=outcome.memory.scaling)
+        self._memories[key] = after
+        desired = next(
+            a.status["desiredReplicas"] for a in outcome.plan.actions if isinstance(a, SetStatus)
+        )
+        self._metrics.show_pool(observed, outcome.decision, desired, after.wrong_victims)
+
+    def _url_of(self, world: World, key: Key) -> str:
+        for ref in world.pools[key].spec.queues:
+            address = world.addresses.get((key[0], ref.name))
+            if address is not None and address.operator_url:
+                return address.operator_url
+        return ""
+
+    async def _queue(self, world: World, key: Key, now_s: float) -> None:
+        observed = observe_queue(world, self._brokers, key, self._bound.get(key))
+        address = world.addresses[key]
+        with self._metrics.reconciles.labels("TaskQueue").time():
+            plan = reduce_queue(observed, now_s)
+            place = Place(identity=observed.queue.identity, url=address.operator_url)
+            is_done = await self._carry_out("TaskQueue", place, plan)
+        if is_done and any(isinstance(action, ApplyObject) for action in plan.actions):
+            self._bound[key] = address.broker_id
+
+    async def _invalid(self, kind: str, key: Key, error: InvalidSpecError, now_s: float) -> None:
+        body = self._store.get(kind, *key)
+        if body is None:
+            return
+        identity = identity_of(body)
+        status = body.get("status") or {}
+        condition = Condition(
+            type=ConditionType.READY,
+            status=False,
+            reason=ConditionReason.INVALID_SPEC,
+            message=str(error),
+        )
+        conditions = merged(status.get("conditions", ()), [condition], identity.generation, now_s)
+        wanted = {
+            **status, "observedGeneration": identity.generation, "conditions": conditions,
+        }  # fmt: skip
+        plan = Plan(actions=(SetStatus(status=wanted),))
+        await self._carry_out(kind, Place(identity=identity), plan)
+
+    async def _carry_out(self, kind: str, place: Place, plan: Plan) -> bool:
+        async with self._slots:
+            try:
+                await self._applier.apply(place, plan)
+            except NotLeaderError:
+                raise
+            except (WindlassError, TimeoutError) as error:
+                cause = type(error).__name__
+                if isinstance(error, KubeError):
+                    cause = f"{cause}{error.status}"
+                self._metrics.failures.labels(kind, cause).inc()
+                log.warning(
+                    "plan_not_carried_out", kind=kind, object=place.identity.key, error=str(error)
+                )
+                return False
+        return True
+
+    # -- upkeep ----------------------------------------------------------------------------------
+
+    def _forget(self, world: World) -> None:
+        for key in [key for key in self._memories if key not in world.pools]:
+            del self._memories[key]
+            self._metrics.forget_pool(*key)
+        for key in [key for key in self._bound if key not in world.queues]:
+            del self._bound[key]
+
+    def _sleeping(self, world: World) -> dict[str, list[tuple[str, str]]]:
+        """Queues that no worker waits on, since all their pools are at zero: by address."""
+        awake: set[Key] = set()
+        asleep: set[Key] = set()
+        for key, pool in world.pools.items():
+            replicas = self._memories.get(key, PoolMemory()).replicas_set
+            is_asleep = pool.spec.autoscaling is not None and not any(replicas.values())
+            target = asleep if is_asleep else awake
+            target.update((key[0], ref.name) for ref in pool.spec.queues)
+        wanted: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+        for key in asleep - awake:
+            queue, address = world.queues.get(key), world.addresses.get(key)
+            if queue is None or address is None or not address.operator_url:
+                continue
+            if not queue.spec.paused:
+                wanted[address.operator_url].append((key[0], queue.queue_name))
+        return wanted
