@@ -59,16 +59,27 @@ def fetched(*deliveries, **fields):
     return Fetched(now_ms=1_000_000, deliveries=list(deliveries), **fields)
 
 
-def test_lone_outcome_leaves_by_itself_after_a_moment(road):
+def test_lone_outcome_leaves_at_once_and_by_itself(road):
     road.traffic.settle(done(), now=10.0)
     road.advance(10.0)
-    assert road.exchange.jobs == []
-    assert road.traffic.next_time(10.0) == pytest.approx(10.0 + COALESCE_S)
-    road.advance(10.0 + COALESCE_S)
 
     (job,) = road.exchange.jobs
     assert job.settlements == [done()]
     assert job.request is None
+
+
+def test_outcomes_right_after_a_departure_gather_for_a_moment(road):
+    road.traffic.settle(done(1), now=10.0)
+    road.advance(10.0)
+    road.answer(10.0005)
+    road.traffic.settle(done(2), now=10.001)
+    road.advance(10.001)
+    road.traffic.settle(done(3), now=10.002)
+    assert len(road.exchange.jobs) == 1
+    assert road.traffic.next_time(10.002) == pytest.approx(10.0 + COALESCE_S)
+    road.advance(10.0 + COALESCE_S)
+
+    assert [s.id for s in road.exchange.jobs[1].settlements] == ["m2", "m3"]
 
 
 def test_outcome_leaves_at_once_with_a_fetch_that_is_due(road):

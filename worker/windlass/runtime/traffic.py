@@ -19,8 +19,8 @@ from windlass.runtime.state import WorkerState
 
 log = get_logger(__name__)
 
-#: A finished outcome waits at most this long for company, seconds.
-COALESCE_S = 0.002
+#: Departures are at least so far apart, seconds: a lone outcome leaves at once, many gather.
+COALESCE_S = 0.003
 #: A waiting worker looks again at least this often, seconds.
 WAIT_S = 5.0
 #: A cordoned worker asks so often whether it still is, seconds.
@@ -60,6 +60,7 @@ class Traffic:
         self._outage_since = 0.0
         self._flush_at = float("inf")
         self._next_fetch_at = 0.0
+        self._departed_at = 0.0
         self._unparked: dict[str, int] = {}
         self._sent_one_by_one = False
         self._tries = 0
@@ -91,7 +92,7 @@ class Traffic:
     def settle(self, settlement: Settlement, now: float) -> None:
         """Have something settled soon."""
         if not self.settlements:
-            self._flush_at = min(self._flush_at, now + COALESCE_S)
+            self._flush_at = min(self._flush_at, max(now, self._departed_at + COALESCE_S))
         self.settlements.append(settlement)
 
     def hurry(self, now: float) -> None:
@@ -127,6 +128,7 @@ class Traffic:
             return
         has_parcel = self.settlements or self.started or self.unfenced or self._reap or self._unpark
         if may_fetch or (has_parcel and now >= self._flush_at) or self._reap or self._unpark:
+            self._departed_at = now
             self._submit(self._request(want) if may_fetch else None)
 
     def _wait_s(self, now: float) -> float:
@@ -179,7 +181,7 @@ class Traffic:
         self._on_success(answer.at)
         self._sent_one_by_one = self._sent_one_by_one and bool(self.settlements)
         if self.settlements:
-            self._flush_at = min(self._flush_at, answer.at + COALESCE_S)
+            self._flush_at = min(self._flush_at, self._departed_at + COALESCE_S)
         if answer.reaped:
             log.warning(events.LEASES_REAPED, messages=answer.reaped, queues=job.reap)
         if answer.unparked:

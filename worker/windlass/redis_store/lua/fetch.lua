@@ -109,11 +109,14 @@ for q = 0, nq - 1 do
     promote(q, math.max(want, 100))
   end
 end
-local share = strict and want or math.ceil(want / math.max(1, #live))
+local share, dry = strict and want or math.ceil(want / math.max(1, #live)), {}
 for pass = 1, 2 do
   for _, q in ipairs(live) do
     local room = math.min(pass == 1 and share or want, want - total)
-    if room > 0 then total = total + take(q, room, taken[q][1], taken[q][2]) end
+    if room > 0 and not dry[q] then
+      local got = take(q, room, taken[q][1], taken[q][2])
+      total, dry[q] = total + got, got < room
+    end
   end
 end
 for _, q in ipairs(live) do
