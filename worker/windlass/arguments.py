@@ -55,11 +55,8 @@ class ArgumentCheck:
         if not kwargs:
             return self._required <= count <= self._most
         missing = self._names[count : self._required]
-        return (
-            all(name in kwargs for name in missing)
-            and kwargs.keys() <= set(self._names[count:])
-            and count <= self._most
-        )
+        free = self._names[count:]
+        return all(name in kwargs for name in missing) and kwargs.keys() <= set(free)
 
     def positional_count(self) -> float:
         """Return how many positional arguments it takes at most (infinity for *args)."""

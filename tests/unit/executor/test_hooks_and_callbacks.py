@@ -225,6 +225,18 @@ def test_errback_with_several_parameters_is_called_inline(app: Windlass, run: An
     assert ran.outcome.followups == ()
 
 
+def test_errback_with_two_parameters_is_not_sent(
+    app: Windlass, run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.task
+    def errback(request: Any, exc: Any) -> None: ...
+
+    ran = run(app.task(lambda: 1 // 0), options={"link_error": errback.s()})
+
+    assert ran.outcome.followups == ()
+    assert "3 were given" in caplog.text  # called as the three-parameter form it is not
+
+
 def test_errback_with_one_parameter_is_sent_with_the_failed_id(app: Windlass, run: Any) -> None:
     @app.task(name="one")
     def one(task_id: str) -> None: ...

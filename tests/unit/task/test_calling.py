@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -286,6 +287,16 @@ def test_sender_is_named_as_pid_at_host(app: Windlass, task: Task[..., Any]) -> 
     pid, at, host = origin.partition("@")
     assert pid.isdigit()
     assert (at, bool(host)) == ("@", True)
+
+
+def test_sender_after_a_fork_is_the_new_process(
+    app: Windlass, task: Task[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task.delay(1)
+    monkeypatch.setattr(os, "getpid", lambda: 123456789)
+    task.delay(1)
+
+    assert (opened(last(app)).headers.origin or "").startswith("123456789@")
 
 
 def test_acks_late_false_is_said_in_the_message(app: Windlass, task: Task[..., Any]) -> None:
