@@ -83,7 +83,7 @@ def test_banner_says_where_each_value_came_from(shop: Project) -> None:
 def test_banner_shows_no_password(shop: Project) -> None:
     url = "redis://:s3cret@127.0.0.1:1/0"
     worker = shop.start("worker", "-A", "shop", "-c", "1", "-b", url, env=HUMAN)
-    output = worker.says("worker_started")
+    output = worker.says("broker_connection_lost")
 
     assert "redis://:***@127.0.0.1:1/0" in output
     assert "s3cret" not in output
