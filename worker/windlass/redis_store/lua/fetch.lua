@@ -24,7 +24,7 @@ local messages, attempts, revoked, tokens, cordon = KEYS[1], KEYS[2], KEYS[3], K
 local now, worker, want = clock(ARGV[1]), ARGV[2], math.min(tonumber(ARGV[3]), 1000)
 local lease_ms, wait_ms, strict = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 local max_bytes = tonumber(ARGV[7])
-local FIRST, PER = 6, 21
+local FIRST, PER, LONG = 6, 21, string.rep('.', 65)
 local nq, bytes = (#KEYS - FIRST + 1) / PER, 0
 -- A call drops about so many ids that came to nothing: a crowd of them must not hold up the others.
 local drops = 2500
@@ -85,15 +85,21 @@ local function take(q, n, ids, raws)
 end
 
 local function grant(q, ids, raws)
-  local token, pairs_, n = redis.call('INCR', tokens), {}, #ids
+  -- As text once: a number would be formatted for each id.
+  local token, pairs_, n = string.format('%d', redis.call('INCR', tokens)), {}, #ids
   for i = 1, n do pairs_[2 * i - 1], pairs_[2 * i] = ids[i], token end
+  -- A long value makes a hash table of the hash, for good: as a listpack it would be searched from
+  -- end to end for every id of every settlement.
+  local is_new = redis.call('EXISTS', key(q, 10)) == 0
+  if is_new then redis.call('HSET', key(q, 10), '', LONG) end
   for i = 1, 2 * n, 2000 do
     redis.call('HSET', key(q, 10), unpack(pairs_, i, math.min(i + 1999, 2 * n)))
   end
+  if is_new then redis.call('HDEL', key(q, 10), '') end
   redis.call('ZADD', key(q, 11), now + lease_ms, token)
   redis.call('HSET', key(q, 12), token, cmsgpack.pack(ids))
   redis.call('HSET', key(q, 13), token, n)
-  grants[#grants + 1] = {q, token, ids, raws, marks_of(attempts, revoked, now, ids)}
+  grants[#grants + 1] = {q, tonumber(token), ids, raws, marks_of(attempts, revoked, now, ids)}
 end
 
 local until_ms = redis.call('ZSCORE', cordon, worker)
