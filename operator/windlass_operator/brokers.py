@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from windlass.brokers.redis import RedisBroker
 from windlass.control_plane import cordon, queue_record
 from windlass.control_plane.survey import KeyspaceView, survey
-from windlass.control_plane.users import ensure_users
+from windlass.control_plane.users import ensure_users, server_start
 from windlass.errors import BrokerError as ClientError
 from windlass_operator.broker_addresses import Address
 from windlass_operator.observed import BrokerError
@@ -34,6 +34,8 @@ class Reading:
         read_s: When that was, monotonic.
         failures: Failed reads since then.
         took_s: Duration of the last read.
+        users: Keyspaces whose users were made since the server's last start.
+        start: Which start of the server that was.
     """
 
     views: dict[str, KeyspaceView] = field(default_factory=dict)
@@ -43,6 +45,7 @@ class Reading:
     detail: str = ""
     took_s: float = 0.0
     users: set[str] = field(default_factory=set)
+    start: str = ""
 
 
 class Brokers:
@@ -76,6 +79,8 @@ class Brokers:
     async def ensure_users(self, addresses: Mapping[str, Address]) -> None:
         """Make sure that the users of keyspaces exist on embedded servers: keyspace -> address."""
         missing: defaultdict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+        for url in {address.operator_url for address in addresses.values()}:
+            await self._notice_restart(url)
         for keyspace, address in addresses.items():
             known = self.readings[address.operator_url].users
             if address.user is not None and keyspace not in known:
@@ -87,6 +92,17 @@ class Brokers:
             except (ClientError, TimeoutError):
                 continue  # the survey says what is wrong, and the next tick tries again
             self.readings[url].users |= set(users)
+
+    async def _notice_restart(self, url: str) -> None:
+        """A server that started anew may have forgotten its users."""
+        reading = self.readings[url]
+        try:
+            start = await self._in_thread(partial(server_start, self.client(url, "default").links))
+        except (ClientError, TimeoutError):
+            return  # the survey says what is wrong
+        if start != reading.start:
+            reading.users.clear()
+            reading.start = start
 
     async def cordon(self, url: str, keyspace: str, worker_id: str, ttl_s: float) -> None:
         """Cordon a worker."""

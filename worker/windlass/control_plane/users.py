@@ -31,6 +31,12 @@ def user_rules(keyspace: str, password: str) -> tuple[str, ...]:
     return ("reset", "on", f"#{hashed}", f"~{base}*", f"&{base}*", *_RULES)
 
 
+def server_start(links: Links) -> str:
+    """Return a text that is another after each start of the server: users may be gone then."""
+    text = bytes(links.call([packed("INFO", "server")])[0]).decode()
+    return next((line for line in text.splitlines() if line.startswith("run_id:")), "")
+
+
 def ensure_users(links: Links, users: Mapping[str, tuple[str, str]]) -> None:
     """Make sure of the users of keyspaces, in one round trip.
 
