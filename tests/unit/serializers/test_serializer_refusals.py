@@ -165,6 +165,7 @@ def test_a_damaged_typed_value_is_a_decode_error(data: bytes) -> None:
         b"NaN",
         b"1e999",
         b"\xff\xfe",
+        b'"\xff"',
         b'"\\ud800"',
         b"[" * 100_000,
         b"9" * 5000,
@@ -179,6 +180,7 @@ def test_bytes_that_are_no_json_are_a_decode_error_or_a_value(data: bytes) -> No
 @given(data=st.binary(max_size=200))
 @example(data=b"\x91" * 100_000)
 @example(data=b"\x81\x90\x01")
+@example(data=b"\x81\x80\x01")
 @example(data=b"\xc7\xff\xff")
 @example(data=b"\xdf\xff\xff\xff\xff")
 def test_decoding_any_bytes_gives_a_value_or_a_decode_error(name: str, data: bytes) -> None:

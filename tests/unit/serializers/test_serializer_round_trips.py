@@ -96,6 +96,15 @@ def test_a_users_dict_that_looks_like_a_typed_value_stays_a_dict(
     assert round_trip([looks_like_a_marker], name) == [looks_like_a_marker]
 
 
+@WITHOUT_PICKLE
+def test_keyword_arguments_that_look_like_a_typed_value_stay_what_they_are(name: str) -> None:
+    kwargs = {"__type__": "datetime", "__value__": "2026-01-01"}
+
+    data = registry.encode_body([], kwargs, {}, name)
+
+    assert registry.decode(data, registry.content_type_of(name), ALL) == [[], kwargs, {}]
+
+
 @NAMED
 def test_not_a_number_and_the_infinities_come_back(name: str) -> None:
     nan, inf, minus = round_trip([float("nan"), float("inf"), float("-inf")], name)
