@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_NOT_OURS = frozenset(
-    {".git", ".venv", ".cache", "build", "dist", "node_modules", "__pycache__", ".hypothesis"}
-)
+_NOT_OURS = frozenset({"build", "dist", "node_modules", "__pycache__"})
+_HIDDEN_AND_OURS = frozenset({".ci", ".github"})
 
 
 def files(*suffixes: str, below: str = ".") -> Iterator[Path]:
@@ -22,4 +21,6 @@ def files(*suffixes: str, below: str = ".") -> Iterator[Path]:
 
 
 def _is_foreign(name: str) -> bool:
+    if name.startswith("."):  # environments, caches, git's own
+        return name not in _HIDDEN_AND_OURS
     return name in _NOT_OURS or name.endswith((".egg-info", "_cache"))

@@ -35,6 +35,7 @@ BROKER_WARNED = "broker_warned"
 EXCHANGE_FAILED = "exchange_failed"
 LEASE_KEEPER_FAILED = "lease_keeper_failed"
 CONTROL_LISTENER_FAILED = "control_listener_failed"
+RESULT_LISTENER_FAILED = "result_listener_failed"
 
 # One task
 TASK_SUCCEEDED = "task_succeeded"
