@@ -1,8 +1,9 @@
 """Taking workers away without killing a task: cordon -> empty -> unready -> scale. Pure.
 
-    choose     idle workers first, then those whose work is youngest
+    choose     idle workers first, then those with the least to do
     cordon     the broker gives them nothing more (a lease of 30 s, renewed each tick)
     empty      who becomes empty in time is confirmed; the others are let be, and kept for a while
+    proven     a later heartbeat says that a confirmed one is empty still
     unready    a cordoned worker is not ready, and costs least: the ReplicaSet takes it first
     scale      only when the Deployment's status shows that the controller has seen that
 
@@ -13,12 +14,12 @@ Demand that returns before the scale un-cordons everybody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from windlass.control_plane.heartbeats import WorkerStatus
 from windlass_operator.models.workerpool import ScaleDownPolicy
-from windlass_operator.observed import DeploymentView, PodView
 from windlass_operator.plan import (
     Action,
     CordonWorker,
@@ -28,20 +29,15 @@ from windlass_operator.plan import (
     UncordonWorker,
 )
 from windlass_operator.reasons import EventReason
+from windlass_operator.victims import Situation, Victim, choose_victims, is_empty, is_proven
 
 CORDON_S = 30.0
-#: A confirmed victim stays cordoned so long that it cannot come back before its pod ends.
-FINAL_CORDON_S = 600.0
+#: A confirmed victim's cordon outlives a few missed ticks, so that it cannot come back before its
+#: pod ends; and not much more, or an operator that dies half-way would leave idle zombies.
+FINAL_CORDON_S = 120.0
+#: A confirmed victim that does not turn unready within this time is let be.
+STUCK_S = 120.0
 VICTIM_COST = -1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Victim:
-    """A pod that is to go, and its worker; '' for a pod whose worker never came up."""
-
-    pod: str
-    worker_id: str
-    is_confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +45,17 @@ class ScaleDown:
     """A scale-down under way in one Deployment.
 
     Attributes:
+        finalized_s: When the first victims were confirmed.
         scaled_to: Replicas that were set for it; None while victims are being emptied.
+        guard: Resource version of the Deployment that this was set for.
     """
 
     deployment: str
     started_s: float
     victims: tuple[Victim, ...]
+    finalized_s: float | None = None
     scaled_to: int | None = None
+    guard: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,116 +73,85 @@ class Step:
     wrong_victims: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
-    """What the protocol looks at.
-
-    Attributes:
-        target: Replicas wanted of this Deployment.
-        cordon_timeout_s: How long a victim may be busy before it is let be.
-        workers_known: Heartbeats could be read; without them nobody is taken away.
-    """
-
-    deployment: DeploymentView
-    pods: Sequence[PodView]
-    workers: Sequence[WorkerStatus]
-    target: int
-    policy: ScaleDownPolicy
-    cordon_timeout_s: float
-    workers_known: bool = True
-
-
 def step(state: ScaleDown | None, situation: Situation, now_s: float) -> Step:
     """Do the next step of a scale-down, or begin one, or call it off."""
-    deployment, target = situation.deployment, situation.target
+    deployment = situation.deployment
     if state is not None and state.scaled_to is not None:
-        return _verify(state, situation)
-    if target >= deployment.replicas:
+        return _after_scale(state, situation, now_s)
+    is_rolling_out = deployment.replica_sets > 1  # a rollout moves pods by itself
+    if situation.target >= deployment.replicas or is_rolling_out:
         return _call_off(state, situation)
-    if deployment.replica_sets > 1:
-        return Step(actions=_let_be(state), state=None)  # a rollout moves pods by itself
     if situation.policy is not ScaleDownPolicy.IDLE_ONLY:
-        return _at_once(situation, now_s)
+        return _at_once(situation)
     if not situation.workers_known:
         return Step(state=state)  # unknown means keep; the cordons run out by themselves
     return _begin(situation, now_s) if state is None else _go_on(state, situation, now_s)
 
 
-def choose_victims(situation: Situation) -> tuple[Victim, ...]:
-    """Choose as many pods as are to go: without a worker, then idle, then the youngest work."""
-    by_host = {worker.hostname: worker for worker in situation.workers}
-    count = situation.deployment.replicas - situation.target
-    candidates = [pod for pod in situation.pods if not pod.is_deleting]
-
-    def rank(pod: PodView) -> tuple[int, int, int, float]:
-        worker = by_host.get(pod.name)
-        if worker is None:
-            # A ready pod without a heartbeat is an unknown: the last to go.
-            return (3 if pod.is_ready else 0, 0, 0, -pod.created_s)
-        load = worker.busy + worker.held
-        return (1 if load == 0 else 2, load, 0, -pod.created_s)
-
-    chosen = sorted(candidates, key=rank)[:count]
-    victims = []
-    for pod in chosen:
-        worker = by_host.get(pod.name)
-        if worker is None and pod.is_ready:
-            continue
-        victims.append(Victim(pod=pod.name, worker_id=worker.worker_id if worker else ""))
-    return tuple(victims)
-
-
 def _begin(situation: Situation, now_s: float) -> Step:
+    deployment = situation.deployment
+    if situation.present <= situation.target:
+        # What is too much was never made (a quota, say): nobody has to go.
+        return Step(actions=(_scale(situation, situation.target),))
     victims = choose_victims(situation)
     if not victims:
-        return Step(floor=situation.deployment.replicas)
-    state = ScaleDown(deployment=situation.deployment.name, started_s=now_s, victims=victims)
-    return Step(actions=_cordon(victims), state=state)
+        return Step()
+    state = ScaleDown(deployment=deployment.name, started_s=now_s, victims=victims)
+    return Step(actions=_cordon(victims, situation), state=state)
 
 
 def _go_on(state: ScaleDown, situation: Situation, now_s: float) -> Step:
+    pods = situation.alive
+    there = sorted((v for v in state.victims if v.pod in pods), key=lambda v: not v.is_confirmed)
+    wanted = situation.present - situation.target
+    if not there or wanted <= 0:
+        begun = _begin(situation, now_s)
+        return replace(begun, actions=(*_release(there, situation), *begun.actions))
+    victims, dropped = tuple(there[:wanted]), tuple(there[wanted:])
     workers = {worker.worker_id: worker for worker in situation.workers}
-    pods = {pod.name: pod for pod in situation.pods}
-    wanted = situation.deployment.replicas - situation.target
-    victims = tuple(v for v in state.victims if v.pod in pods)[:wanted]
-    dropped = tuple(v for v in state.victims if v not in victims)
-    confirmed = tuple(v for v in victims if is_empty(v, workers, pods))
+    empty = tuple(v for v in victims if is_empty(v, workers, pods[v.pod]))
+    busy = tuple(replace(v, is_confirmed=False) for v in victims if v not in empty)
+    is_patient = math.isinf(situation.cordon_timeout_s)
     is_over = now_s - state.started_s >= situation.cordon_timeout_s
-    if len(confirmed) < len(victims) and not is_over:
-        return Step(
-            actions=(*_uncordon(dropped), *_cordon(victims)), state=replace(state, victims=victims)
-        )
-    let_be = tuple(v for v in victims if v not in confirmed)
-    actions: tuple[Action, ...] = _uncordon((*dropped, *let_be))
-    if not confirmed:
-        return Step(actions=(*actions, _abandoned(let_be)), floor=situation.deployment.replicas)
-    finals = tuple(replace(victim, is_confirmed=True) for victim in confirmed)
-    actions = (*actions, *_finalize(finals, pods))
-    if not _controller_has_seen(finals, situation):
-        return Step(actions=actions, state=replace(state, victims=finals))
-    to = situation.deployment.replicas - len(finals)
-    scale = SetReplicas(
-        deployment=state.deployment,
-        replicas=to,
-        resource_version=situation.deployment.resource_version,
-    )
-    floor = to if let_be else None
-    return Step(
-        actions=(*actions, scale), state=replace(state, victims=finals, scaled_to=to), floor=floor
-    )
+    if busy and not is_over and not (is_patient and empty):
+        kept = replace(state, victims=(*empty, *busy))
+        actions = (*_release(dropped, situation), *_cordon(kept.victims, situation))
+        return Step(actions=actions, state=kept)
+    if not empty:
+        actions = (*_release((*dropped, *busy), situation), _abandoned(busy))
+        return Step(actions=actions, floor=situation.deployment.replicas)
+    let_be = () if is_patient else busy
+    kept = replace(state, victims=(*empty, *(busy if is_patient else ())))
+    confirmed = _confirm(kept, empty, situation, now_s)
+    floor = situation.present - len(empty) if let_be else None
+    released = _release((*dropped, *let_be), situation)
+    return replace(confirmed, actions=(*released, *confirmed.actions), floor=floor)
 
 
-def is_empty(
-    victim: Victim, workers: Mapping[str, WorkerStatus], pods: Mapping[str, PodView]
-) -> bool:
-    """Whether a victim certainly runs nothing and will not begin anything."""
-    if not victim.worker_id:
-        return not pods[victim.pod].is_ready
+def _confirm(state: ScaleDown, empty: Sequence[Victim], situation: Situation, now_s: float) -> Step:
+    """Make the empty victims' cordons final; scale when it is proven that this held."""
+    workers = {worker.worker_id: worker for worker in situation.workers}
+    finals = tuple(_confirmed(victim, workers) for victim in empty)
+    began_s = now_s if state.finalized_s is None else state.finalized_s
+    waiting = tuple(victim for victim in state.victims if victim not in empty)
+    state = replace(state, victims=(*finals, *waiting), finalized_s=began_s)
+    marks = _costs([victim.pod for victim in finals], VICTIM_COST, situation)
+    actions = (*_cordon(state.victims, situation), *marks)
+    are_proven = all(is_proven(victim, workers) for victim in empty)
+    if are_proven and _controller_has_seen(finals, situation):
+        to = situation.present - len(finals)
+        scaled = replace(state, scaled_to=to, guard=situation.deployment.resource_version)
+        return Step(actions=(*actions, _scale(situation, to)), state=scaled)
+    if now_s - began_s > STUCK_S:
+        return _stuck(state, situation)
+    return Step(actions=actions, state=state)
+
+
+def _confirmed(victim: Victim, workers: Mapping[str, WorkerStatus]) -> Victim:
+    if victim.is_confirmed:
+        return victim
     worker = workers.get(victim.worker_id)
-    if worker is None:
-        # Its heartbeat is gone: the worker ended, and its pod with it or not ready.
-        return not pods[victim.pod].is_ready
-    return worker.cordoned_since_ms > 0 and worker.busy == 0 and worker.held == 0
+    return replace(victim, is_confirmed=True, beat_ms=worker.seen_ms if worker else 0)
 
 
 def _controller_has_seen(victims: Sequence[Victim], situation: Situation) -> bool:
@@ -194,86 +163,112 @@ def _controller_has_seen(victims: Sequence[Victim], situation: Situation) -> boo
     return situation.deployment.ready <= others
 
 
-def _verify(state: ScaleDown, situation: Situation) -> Step:
-    """After the scale: are those who left the ones who were chosen?"""
-    alive = {pod.name for pod in situation.pods if not pod.is_deleting}
-    victims_left = [victim for victim in state.victims if victim.pod in alive]
-    expected = state.scaled_to if state.scaled_to is not None else 0
-    if len(alive) > max(expected, situation.deployment.replicas) and victims_left:
-        return Step(actions=_cordon(state.victims, FINAL_CORDON_S), state=state)
-    if not victims_left:
-        return Step()
-    actions = (
-        *_uncordon(victims_left),
-        *(SetDeletionCost(pod=victim.pod, cost=0) for victim in victims_left),
-        EmitEvent(
-            reason=EventReason.WRONG_VICTIM,
-            message=f"{len(victims_left)} other worker(s) than those chosen were removed; "
-            f"kept instead: {', '.join(victim.pod for victim in victims_left)}.",
-            is_warning=True,
-        ),
+def _after_scale(state: ScaleDown, situation: Situation, now_s: float) -> Step:
+    """After the scale: was it taken, and are those who left the ones who were chosen?"""
+    deployment, expected = situation.deployment, state.scaled_to or 0
+    if deployment.replicas > expected:
+        is_unseen = deployment.resource_version == state.guard
+        if is_unseen and situation.target < deployment.replicas:
+            # Not seen yet, or never taken: under the guard it can be said again.
+            renewed = _cordon(state.victims, situation)
+            return Step(actions=(*renewed, _scale(situation, expected)), state=state)
+        # Somebody changed the Deployment first, or demand is back: look at it afresh.
+        return step(replace(state, scaled_to=None, guard=""), situation, now_s)
+    alive = situation.alive
+    waiting = tuple(v for v in state.victims if not v.is_confirmed)
+    left = tuple(v for v in state.victims if v.is_confirmed and v.pod in alive)
+    if left and len(alive) > deployment.replicas:
+        return Step(actions=_cordon(state.victims, situation), state=state)
+    rest = replace(state, victims=waiting, finalized_s=None, scaled_to=None, guard="")
+    after = Step(actions=_cordon(waiting, situation), state=rest if waiting else None)
+    if not left:
+        return after
+    event = EmitEvent(
+        reason=EventReason.WRONG_VICTIM,
+        message=f"{len(left)} other worker(s) than those chosen were removed; "
+        f"kept instead: {', '.join(victim.pod for victim in left)}.",
+        is_warning=True,
     )
-    return Step(actions=actions, wrong_victims=len(victims_left))
+    actions = (*_release(left, situation), *after.actions, event)
+    return replace(after, actions=actions, wrong_victims=len(left))
 
 
 def _call_off(state: ScaleDown | None, situation: Situation) -> Step:
-    if state is None:
-        return Step()
-    costs = {pod.name: pod.deletion_cost for pod in situation.pods}
-    resets = tuple(
-        SetDeletionCost(pod=victim.pod, cost=0)
-        for victim in state.victims
-        if costs.get(victim.pod, 0) != 0
+    """Nobody has to go: give back what this or an operator before us has taken."""
+    victims = state.victims if state else ()
+    forgotten = [
+        Victim(pod=worker.hostname, worker_id=worker.worker_id)
+        for worker in situation.workers
+        if worker.cordoned_since_ms > 0
+    ]
+    marked = [
+        Victim(pod=pod.name, worker_id="")
+        for pod in situation.alive.values()
+        if pod.deletion_cost == VICTIM_COST
+    ]
+    return Step(actions=_release((*victims, *forgotten, *marked), situation))
+
+
+def _stuck(state: ScaleDown, situation: Situation) -> Step:
+    event = EmitEvent(
+        reason=EventReason.SCALE_DOWN_ABANDONED,
+        message=f"{len(state.victims)} worker(s) were empty and cordoned, but the Deployment "
+        f"counted them as ready for {STUCK_S:g} s. They are kept.",
+        is_warning=True,
     )
-    return Step(actions=(*_uncordon(state.victims), *resets))
+    actions = (*_release(state.victims, situation), event)
+    return Step(actions=actions, floor=situation.deployment.replicas)
 
 
-def _at_once(situation: Situation, now_s: float) -> Step:
+def _at_once(situation: Situation) -> Step:
     """Drain and Immediate: the kubelet's TERM does the rest; idle workers still go first."""
-    victims = choose_victims(situation)
-    costs = {pod.name: pod.deletion_cost for pod in situation.pods}
-    marks = tuple(
-        SetDeletionCost(pod=victim.pod, cost=VICTIM_COST)
-        for victim in victims
-        if costs.get(victim.pod) != VICTIM_COST
-    )
-    scale = SetReplicas(
+    marks = _costs([victim.pod for victim in choose_victims(situation)], VICTIM_COST, situation)
+    return Step(actions=(*marks, _scale(situation, situation.target)))
+
+
+def _scale(situation: Situation, replicas: int) -> SetReplicas:
+    return SetReplicas(
         deployment=situation.deployment.name,
-        replicas=situation.target,
+        replicas=replicas,
         resource_version=situation.deployment.resource_version,
     )
-    return Step(actions=(*marks, scale))
 
 
-def _finalize(victims: Sequence[Victim], pods: Mapping[str, PodView]) -> tuple[Action, ...]:
-    marks = tuple(
-        SetDeletionCost(pod=victim.pod, cost=VICTIM_COST)
-        for victim in victims
-        if pods[victim.pod].deletion_cost != VICTIM_COST
-    )
-    return (*_cordon(victims, FINAL_CORDON_S, is_final=True), *marks)
-
-
-def _cordon(
-    victims: Sequence[Victim], ttl_s: float = CORDON_S, *, is_final: bool = False
-) -> tuple[Action, ...]:
+def _costs(names: Iterable[str], cost: int, situation: Situation) -> tuple[Action, ...]:
+    pods = situation.alive
     return tuple(
-        CordonWorker(worker_id=victim.worker_id, ttl_s=ttl_s, is_final=is_final)
-        for victim in victims
+        SetDeletionCost(pod=name, cost=cost)
+        for name in dict.fromkeys(names)
+        if name in pods and pods[name].deletion_cost != cost
+    )
+
+
+def _cordon(victims: Sequence[Victim], situation: Situation) -> tuple[Action, ...]:
+    told = victims if situation.workers_known else ()  # a broker that is down hears nothing
+    return tuple(
+        CordonWorker(
+            worker_id=victim.worker_id,
+            ttl_s=FINAL_CORDON_S if victim.is_confirmed else CORDON_S,
+            is_final=victim.is_confirmed,
+        )
+        for victim in told
         if victim.worker_id
     )
 
 
-def _uncordon(victims: Sequence[Victim]) -> tuple[Action, ...]:
-    return tuple(UncordonWorker(worker_id=v.worker_id) for v in victims if v.worker_id)
+def _release(victims: Iterable[Victim], situation: Situation) -> tuple[Action, ...]:
+    """Un-cordon, if the broker can be told, and take the mark of a victim away."""
+    victims = tuple(victims)
+    ids = dict.fromkeys(v.worker_id for v in victims if v.worker_id)
+    told = ids if situation.workers_known else ()
+    return (
+        *(UncordonWorker(worker_id=worker_id) for worker_id in told),
+        *_costs([victim.pod for victim in victims], 0, situation),
+    )
 
 
-def _let_be(state: ScaleDown | None) -> tuple[Action, ...]:
-    return _uncordon(state.victims) if state else ()
-
-
-def _abandoned(let_be: Sequence[Victim]) -> EmitEvent:
+def _abandoned(busy: Sequence[Victim]) -> EmitEvent:
     return EmitEvent(
         reason=EventReason.SCALE_DOWN_ABANDONED,
-        message=f"{len(let_be)} worker(s) stayed busy beyond the cordon time-out and are kept.",
+        message=f"{len(busy)} worker(s) stayed busy beyond the cordon time-out and are kept.",
     )
