@@ -129,6 +129,6 @@ async def awaits_inside(task_id):
 
 @app.task
 async def awaits_and_sends(value):
-    result = await echo.adelay(value)
+    result = await echo.aapply_async((value,), queue="asyncio")
     async with asyncio.timeout(20):
         return [await result]

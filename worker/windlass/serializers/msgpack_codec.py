@@ -46,5 +46,5 @@ class MsgpackSerializer:
         try:
             value = _decode(data)
             return from_plain(value) if _MARKER in data else value
-        except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise not_this_format(data, "msgpack", error) from error
