@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from windlass.brokers.base import BrokerHealth
-from windlass.errors import BrokerError, OperationalError
+from windlass.errors import BrokerAccessError, BrokerError, OperationalError
 from windlass.redis_store.connection import Links
 from windlass.redis_store.resp import packed
 
@@ -19,10 +19,11 @@ def read_health(links: Links) -> BrokerHealth:
     """
     try:
         text = bytes(links.call([packed("INFO")])[0]).decode()
-    except OperationalError as error:
-        if "NOPERM" not in str(error):
-            raise
+    except BrokerAccessError:
+        links.call([packed("PING")])  # raises if it is the password
         return _unknown()
+    except OperationalError:
+        raise
     except BrokerError:
         return _unknown()
     info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)

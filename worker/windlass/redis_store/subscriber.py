@@ -15,11 +15,14 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from windlass import events
 from windlass.errors import BrokerError
+from windlass.log import get_logger
 from windlass.redis_store.connection import Links, our_errors
 from windlass.redis_store.resp import packed
 
 Listener = Callable[[bytes | None], None]
+_log = get_logger(__name__)
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -35,6 +38,7 @@ class Subscriber:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         self._is_open = True
+        self._failures = 0  # to connect, in a row
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="windlass-results", daemon=True)
         self._thread.start()
@@ -80,21 +84,20 @@ class Subscriber:
                 os.write(self._wake_write, b"1")
 
     def _run(self) -> None:
-        failures = 0
         while not self._closed.is_set():
             try:
                 with our_errors(self._links.url):
                     self._listen()
-                failures = 0
             except BrokerError:
                 self._link.close()
-                pause = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
-                failures += 1
+                pause = _RETRY_S[min(self._failures, len(_RETRY_S) - 1)]
+                self._failures += 1
                 self._closed.wait(pause)
         self._link.close()
 
     def _listen(self) -> None:
         connection = self._link.open()
+        self._failures = 0
         with self._lock:
             self._requests.clear()
             channels = list(self._listeners)
@@ -134,4 +137,8 @@ class Subscriber:
         with self._lock:
             listeners = list(self._listeners.get(channel, ()))
         for listener in listeners:
-            listener(payload)
+            try:
+                listener(payload)
+            except Exception:
+                # One waiter's failure (its event loop closed, say) must not end everybody's waits.
+                _log.exception(events.RESULT_LISTENER_FAILED)

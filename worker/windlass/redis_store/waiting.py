@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import redis
-
-from windlass.redis_store.connection import Link, Links, Reply, our_errors
+from windlass.redis_store.connection import Link, Links, Reply, our_errors, server_error
 from windlass.redis_store.resp import packed
 
 #: Waits of at least this long are left to the server: nothing is due at their end.
 _SERVER_TIMED_S = 4.5
+#: Between two tries to call off a pop, seconds.
+_PAUSE_S = 0.005
+#: Stands for the id of a connection that may not ask for its own: nobody has it.
+_UNKNOWN = 0
 
 
 class WakeLink:
@@ -33,7 +35,9 @@ class WakeLink:
         """Block until a wake token or the time-out, then run one packed call; return its reply."""
         connection = self._blocking.open()
         if connection is not self._connection or self._client_id is None:
-            self._client_id = self._blocking.call([packed("CLIENT", "ID")])[0]
+            # Without the right to ask, the connection is closed to end a wait.
+            answer = self._blocking.try_call([packed("CLIENT", "ID")])[0]
+            self._client_id = answer if isinstance(answer, int) else _UNKNOWN
             self._connection = connection
         server_timed = timeout_s >= _SERVER_TIMED_S
         limit = timeout_s if server_timed else timeout_s + 5
@@ -46,19 +50,24 @@ class WakeLink:
         return self._call_off(connection, command)
 
     def _call_off(self, connection: Any, command: bytes) -> Reply:
-        unblock, reply = self._command.try_call(
-            [packed("CLIENT", "UNBLOCK", str(self._client_id)), command]
-        )
-        if isinstance(unblock, Exception):
+        if self._client_id == _UNKNOWN:
+            self._blocking.close()
+            return self._command.call([command])[0]
+        unblock = packed("CLIENT", "UNBLOCK", str(self._client_id))
+        called_off, reply = self._command.try_call([unblock, command])
+        if isinstance(called_off, Exception):
             self._blocking.close()
             self._client_id = None
         else:
             with our_errors(self._url):
+                # The pop may have ended by itself, or not have reached the server yet: until its
+                # reply is there, it is called off again.
+                while not called_off and not connection.can_read(_PAUSE_S):
+                    called_off = self._command.call([unblock])[0]
                 # Whether a token came or not makes no difference: the call has been made.
                 connection.read_response(disable_decoding=True)
-        if isinstance(reply, redis.RedisError):
-            with our_errors(self._url):
-                raise reply
+        if isinstance(reply, Exception):
+            raise server_error(reply)
         return reply
 
     def interrupt(self) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from windlass.errors import OperationalError
+from windlass.errors import BrokerAccessError, OperationalError
 from windlass.redis_store.async_connection import AsyncLinks
 from windlass.redis_store.connection import Links
 from windlass.redis_store.keys import Keys
@@ -21,8 +22,9 @@ from windlass.redis_store.scripts import script
 from windlass.redis_store.subscriber import Listener, Subscriber
 from windlass.results.codec import is_final
 
-#: A wait without an end is registered for so long at a time, milliseconds.
+#: A wait without an end is registered for so long at a time, milliseconds, and anew before that.
 _FOREVER_MS = 24 * 3600 * 1000
+_LOOK_S = _FOREVER_MS / 1000 / 2
 _RETRY_S = 0.2
 
 Arrival = tuple[str, bytes | None]
@@ -42,7 +44,8 @@ class RedisResults:
         self._async_links = async_links
         self._keys = keys
         self._subscriber: Subscriber | None = None
-        self._pid = 0
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
 
     def get_raw(self, task_id: str) -> bytes | None:
         """Return the stored outcome, or None."""
@@ -83,25 +86,32 @@ class RedisResults:
         subscriber = self._subscribed()
         listeners = self._listen(subscriber, task_ids, lambda id_, raw: arrivals.put((id_, raw)))
         try:
-            return self._wait(arrivals, deadline)
+            return self._wait(task_ids, arrivals, deadline)
         finally:
             subscriber.unsubscribe(listeners)
 
     def _look(self, task_ids: Sequence[str]) -> tuple[str, bytes] | None:
         try:
             stored = self.get_many_raw(task_ids)
+        except BrokerAccessError:
+            raise  # waiting would not help
         except OperationalError:
             return None  # the wait reconnects, and looks again when its subscription stands
         return _first_final(task_ids, stored)
 
     def _wait(
-        self, arrivals: queue.SimpleQueue[Arrival], deadline: float | None
+        self,
+        task_ids: Sequence[str],
+        arrivals: queue.SimpleQueue[Arrival],
+        deadline: float | None,
     ) -> tuple[str, bytes] | None:
         while True:
             left_s = None if deadline is None else deadline - time.monotonic()
             if left_s is not None and left_s <= 0:
                 return None
-            batch = _drain(arrivals, left_s)
+            batch = _drain(arrivals, _LOOK_S if left_s is None else left_s)
+            if not batch and left_s is None:
+                batch = [(id_, None) for id_ in task_ids]  # to be registered anew
             for id_, raw in batch:
                 if raw is not None and is_final(raw):
                     return id_, raw
@@ -115,6 +125,8 @@ class RedisResults:
         """Say that these ids are waited for, now that their channels stand; look at them."""
         try:
             return _first_final(live, self._links.call([self._await(live, left_s)])[0])
+        except BrokerAccessError:
+            raise
         except OperationalError:
             time.sleep(_RETRY_S)
             for id_ in live:
@@ -162,10 +174,12 @@ class RedisResults:
         self, task_id: str, arrivals: asyncio.Queue[bytes | None], timeout_s: float | None
     ) -> bytes:
         while True:
-            raw = await arrivals.get()
+            raw = await _next_arrival(arrivals)
             if raw is None:
                 try:
                     raw = (await self._async_links.call([self._await([task_id], timeout_s)]))[0][0]
+                except BrokerAccessError:
+                    raise
                 except OperationalError:
                     await asyncio.sleep(_RETRY_S)
                     arrivals.put_nowait(None)
@@ -174,10 +188,14 @@ class RedisResults:
                 return bytes(raw)
 
     def _subscribed(self) -> Subscriber:
-        if self._subscriber is None or self._pid != os.getpid():
-            # After a fork the thread is gone: the child waits on a connection of its own.
-            self._subscriber, self._pid = Subscriber(self._links), os.getpid()
-        return self._subscriber
+        if self._pid != os.getpid():
+            # After a fork the thread is gone, and so is whoever held the lock: the child waits on
+            # a connection of its own.
+            self._subscriber, self._pid, self._lock = None, os.getpid(), threading.Lock()
+        with self._lock:
+            if self._subscriber is None:
+                self._subscriber = Subscriber(self._links)
+            return self._subscriber
 
     def close(self) -> None:
         """End the waits' thread; the connections are the broker's to close."""
@@ -195,6 +213,14 @@ def _drain(arrivals: queue.SimpleQueue[Arrival], timeout_s: float | None) -> lis
             batch.append(arrivals.get_nowait())
     except queue.Empty:
         return batch
+
+
+async def _next_arrival(arrivals: asyncio.Queue[bytes | None]) -> bytes | None:
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            return await arrivals.get()
+    except TimeoutError:
+        return None  # to be registered anew
 
 
 def _first_final(

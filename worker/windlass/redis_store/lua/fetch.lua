@@ -62,6 +62,7 @@ end
 
 -- Pops until `n` messages are found or the lists are empty.
 local function take(q, n, ids, raws)
+  if redis.call('EXISTS', unpack(KEYS, FIRST + q * PER, FIRST + q * PER + 9)) == 0 then return 0 end
   local level, got = 0, 0
   while level < 10 and got < n and drops > 0 and (bytes < max_bytes or bytes == 0) do
     -- The first few show how large the bodies are, so that huge ones are not read in bulk.

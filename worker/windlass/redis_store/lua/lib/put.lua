@@ -1,7 +1,8 @@
--- wake(idle, list, n): let up to n (16 at most) blocked workers look again, if any is waiting.
+-- wake(idle, list, n): let n more blocked workers look again, if any is waiting. A token that nobody
+-- has taken yet is somebody's who is about to block, so n are added to it, up to 16 in all.
 local function wake(idle, list, n)
   if redis.call('EXISTS', idle) == 0 then return end
-  for _ = redis.call('LLEN', list) + 1, math.min(n, 16) do redis.call('LPUSH', list, '1') end
+  for _ = 1, math.min(n, 16 - redis.call('LLEN', list)) do redis.call('LPUSH', list, '1') end
 end
 
 -- absolute(now, spec): '' is 0, '+500' is 500 ms from now, '=1700000000000' is that time; kept within
