@@ -7,6 +7,7 @@ import re
 import pytest
 
 from repository import ROOT
+from windlass import signals
 from windlass.call_options import CallOptions
 from windlass.context import Context
 from windlass.task_options import TaskOptions
@@ -37,6 +38,13 @@ def test_every_option_of_a_task_is_listed_with_its_default() -> None:
 
 def test_every_option_of_a_call_is_listed() -> None:
     assert table("Options of a call").keys() == CallOptions.__annotations__.keys()
+
+
+def test_every_signal_is_listed() -> None:
+    sent = {name for name, value in vars(signals).items() if isinstance(value, signals.Signal)}
+
+    assert table("Signals").keys() == sent
+    assert all(f"\n    {name} " in (signals.__doc__ or "") for name in sent)
 
 
 @pytest.mark.parametrize("documented", [TaskOptions, CallOptions])

@@ -15,7 +15,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from windlass import call_options, context, hooks, progress, sending, states
+from windlass import call_options, context, hooks, progress, sending, signals, states
 from windlass.context import Context, PendingReplacement, PendingRetry
 from windlass.errors import Ignore, Reject, Retry
 from windlass.results import codec
@@ -140,6 +140,8 @@ class _Attempt:
         task, request, spec = self._task, self._request, self._spec
         args, kwargs = request.args or (), request.kwargs or {}
         with context.pushed(task, request):
+            if signals.task_prerun.connections:
+                signals.task_prerun.send(task, **signals.of_run(task, request))
             if spec.models is not None:
                 args, kwargs = spec.models.validated(args, kwargs)
             if spec.before_start is not None:
@@ -163,6 +165,8 @@ class _Attempt:
             return self._failed(error)
         name = self._task.name
         hooks.run_hook(spec.on_success, name, value, request.id, request.args, request.kwargs)
+        if signals.task_success.connections:
+            signals.task_success.send(self._task, result=value)
         self._after(states.SUCCESS, value, None)
         return self._end(value, states.SUCCESS, None)
 
@@ -206,6 +210,10 @@ class _Attempt:
             einfo = hooks.ExceptionInfo(cause)
             name = self._task.name
             hooks.run_hook(spec.on_retry, name, pending.retry, request.id, *args, einfo)
+        if signals.task_retry.connections:
+            facts = {"reason": pending.retry, "einfo": hooks.ExceptionInfo(cause)}
+            signals.task_retry.send(self._task, request=request, **facts)
+        self._tell_end(pending.retry, states.RETRY)
         if pending.args is not None or pending.kwargs is not None:
             _round_trip_arguments(
                 self._task,
@@ -228,8 +236,10 @@ class _Attempt:
                 self._follow(linked, (request.id,))
         name, args = self._task.name, (request.id, request.args, request.kwargs)
         hooks.run_hook(spec.on_failure, name, error, *args, einfo)
+        signals.failed(self._task, request, error, einfo)
         self._after(states.FAILURE, error, einfo)
         if self._throw:
+            self._tell_end(error, states.FAILURE)
             raise error
         return self._end(error, states.FAILURE, einfo.traceback)
 
@@ -243,9 +253,15 @@ class _Attempt:
         args = (request.id, request.args, request.kwargs)
         hooks.run_hook(hook, self._task.name, state, value, *args, einfo)
 
+    def _tell_end(self, value: Any, state: str) -> None:
+        if signals.task_postrun.connections:
+            facts = signals.of_run(self._task, self._request)
+            signals.task_postrun.send(self._task, retval=value, state=state, **facts)
+
     def _end(self, value: Any, state: str, traceback: str | None) -> EagerResult[Any]:
         task, request = self._task, self._request
         task_id = request.id or ""
+        self._tell_end(value, state)
         settings = task.app.conf.current
         if settings.task_store_eager_result and task.backend is not None:
             about = codec.About(

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from windlass import context, sending
+from windlass import context, sending, signals
 from windlass.brokers.publish_retry import PublishRetry
 from windlass.errors import nearest
 from windlass.messages import Outgoing
@@ -43,6 +43,8 @@ def send(app: Windlass, call: Call) -> AsyncResult[Any]:
     """
     outgoing = sending.build(app, *call)
     app.broker.enqueue([outgoing], _retry_of(app, call.options))
+    if signals.after_task_publish.connections:
+        _announce_sent((call,))
     return _handle(app, outgoing.id, call.task, call.options)
 
 
@@ -50,6 +52,8 @@ async def asend(app: Windlass, call: Call) -> AsyncResult[Any]:
     """Send one call without blocking the event loop."""
     outgoing = sending.build(app, *call)
     await app.broker.aenqueue([outgoing], _retry_of(app, call.options))
+    if signals.after_task_publish.connections:
+        _announce_sent((call,))
     return _handle(app, outgoing.id, call.task, call.options)
 
 
@@ -72,6 +76,8 @@ def send_all(app: Windlass, calls: Iterable[Call]) -> list[AsyncResult[Any]]:
     outgoing = build_all(app, calls)
     if calls:
         app.broker.enqueue(outgoing, _retry_of(app, calls[0].options))
+    if signals.after_task_publish.connections:
+        _announce_sent(calls)
     return _handles(app, outgoing, calls)
 
 
@@ -81,6 +87,8 @@ async def asend_all(app: Windlass, calls: Iterable[Call]) -> list[AsyncResult[An
     outgoing = build_all(app, calls)
     if calls:
         await app.broker.aenqueue(outgoing, _retry_of(app, calls[0].options))
+    if signals.after_task_publish.connections:
+        _announce_sent(calls)
     return _handles(app, outgoing, calls)
 
 
@@ -91,6 +99,8 @@ def build_all(app: Windlass, calls: Sequence[Call]) -> list[Outgoing]:
     for call, new_id in zip(calls, sending.new_ids(len(calls)), strict=True):
         name, task, args, kwargs, options, checks = call
         args, kwargs = sending.prepare(task, args, kwargs, checks)
+        if signals.before_task_publish.connections:
+            options = sending.announce(name, args, kwargs, options)
         if (
             plan is None
             or planned is None
@@ -101,6 +111,12 @@ def build_all(app: Windlass, calls: Sequence[Call]) -> list[Outgoing]:
             planned = None if app.router.depends_on_call(name) else call
         messages.append(plan.message(args, kwargs, options.get("task_id") or new_id))
     return messages
+
+
+def _announce_sent(calls: Iterable[Call]) -> None:
+    for name, _, args, kwargs, options, _ in calls:
+        facts = sending.publication(args, kwargs, options, options.get("headers") or {})
+        signals.after_task_publish.send(name, **facts)
 
 
 def _retry_of(app: Windlass, options: Mapping[str, Any]) -> PublishRetry | None:

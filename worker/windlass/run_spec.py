@@ -28,6 +28,7 @@ class RunSpec:
         run: What is called with the arguments.
         is_async: It returns a coroutine.
         own_call: The class has a `__call__` of its own, which `run` is.
+        is_prepared: Something comes before `run`: a hook, models, or a `__call__`.
         results_on: There is a result backend.
         stores: Its outcomes are stored, unless a call says otherwise.
         stores_errors: Its failures are stored, unless a call says otherwise.
@@ -41,6 +42,7 @@ class RunSpec:
         "before_start",
         "hard_s",
         "is_async",
+        "is_prepared",
         "keeps_errors",
         "max_bytes",
         "models",
@@ -80,6 +82,7 @@ class RunSpec:
         self.soft_s = _limit(task.soft_time_limit, settings.task_soft_time_limit)
         for name, hook in hooks.overridden(task).items():
             setattr(self, name, hook)
+        self.is_prepared = bool(self.before_start or self.models or self.own_call)
 
     def _set_storing(self, task: Task[..., Any], settings: Settings) -> None:
         self.results_on: bool = settings.results_enabled

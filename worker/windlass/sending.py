@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from windlass import call_options, context, messages
+from windlass import call_options, context, messages, signals
 from windlass.arguments import check_containers
 from windlass.errors import MessageTooLarge
 from windlass.messages import Headers, Outgoing
@@ -164,6 +164,8 @@ def build(
         MessageTooLarge: The message is over task_max_size_bytes.
     """
     args, kwargs = prepare(task, args, kwargs, checks)
+    if signals.before_task_publish.connections:
+        options = announce(name, args, kwargs, options)
     plan = plan_calls(app, name, task, options, args, kwargs)
     return plan.message(args, kwargs, options.get("task_id"))
 
@@ -179,6 +181,30 @@ def prepare(
     if type(args) is not tuple or type(kwargs) is not dict:
         check_containers(args, kwargs)
     return (args, kwargs) if task is None else task.prepare_arguments(args, kwargs, checks)
+
+
+def announce(
+    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Send before_task_publish, and return the options with the headers it left."""
+    headers = dict(options.get("headers") or {})
+    signals.before_task_publish.send(name, **publication(args, kwargs, options, headers))
+    return {**options, "headers": headers}
+
+
+def publication(
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    options: Mapping[str, Any],
+    headers: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the arguments of the publish signals."""
+    return {
+        "body": (args, kwargs, {}),
+        "exchange": "",
+        "routing_key": options.get("queue"),
+        "headers": headers,
+    }
 
 
 def plan_calls(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Any
 
@@ -10,13 +11,28 @@ from pydantic import BaseModel
 
 from windlass import Windlass
 from windlass.exceptions import Ignore, SoftTimeLimitExceeded
+from windlass.signals import worker_process_init
 
 app = Windlass("feature_tasks", set_as_current=False)
+
+
+#: Opened once in each process that runs tasks.
+resources: list[int] = []
 
 
 class Point(BaseModel):
     x: int
     y: int = 0
+
+
+@worker_process_init.connect
+def open_resources(**_: Any) -> None:
+    resources.append(os.getpid())
+
+
+@app.task
+def resources_of_process() -> bool:
+    return resources == [os.getpid()]
 
 
 @app.task

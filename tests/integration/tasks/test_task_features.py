@@ -41,6 +41,12 @@ def test_coroutine_task(app: Windlass) -> None:
     assert tasks.who.apply_async(queue="default").get(timeout=WAIT_S) == [False, "default"]
 
 
+def test_process_is_told_once_before_its_first_task(app: Windlass) -> None:
+    results = tasks.resources_of_process.send_many([()] * 6)
+
+    assert all(result.get(timeout=WAIT_S) for result in results)
+
+
 def test_link_is_sent_with_the_result(app: Windlass) -> None:
     tasks.add.apply_async((1, 2), link=tasks.add.s(10).set(link=tasks.note.si("linked", "x")))
 

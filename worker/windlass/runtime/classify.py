@@ -10,7 +10,7 @@ from __future__ import annotations
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from windlass import states
+from windlass import signals, states
 from windlass.context import PendingReplacement, PendingRetry
 from windlass.errors import Ignore, Reject, Retry
 from windlass.hooks import ExceptionInfo, format_traceback, run_hook
@@ -41,6 +41,8 @@ def returned(run: Run, value: Any) -> Outcome:
         return _failure(run, error)
     if spec.on_success is not None:
         run_hook(spec.on_success, run.task.name, value, request.id, run.args, run.kwargs)
+    if signals.task_success.connections:
+        signals.task_success.send(run.task, result=value)
     if spec.after_return is not None:
         _after(run, states.SUCCESS, value, None)
     reports.succeeded(run, value)
@@ -70,6 +72,9 @@ def expired(run: Run) -> Outcome:
     if _stores_errors(run):
         result = codec.encode_revoked(run.message.id, "expired", about(run))
     reports.expired(run)
+    if signals.task_revoked.connections:
+        facts = {"terminated": False, "signum": None, "expired": True}
+        signals.task_revoked.send(run.task, request=run.request, **facts)
     return Finished(states.REVOKED, result)
 
 
@@ -151,6 +156,9 @@ def _retried(run: Run, pending: PendingRetry, cause: BaseException) -> Outcome:
     if spec.on_retry is not None:
         einfo = ExceptionInfo(cause)
         run_hook(spec.on_retry, run.task.name, retry, run.message.id, run.args, run.kwargs, einfo)
+    if signals.task_retry.connections:
+        einfo = ExceptionInfo(cause)
+        signals.task_retry.send(run.task, request=run.request, reason=retry, einfo=einfo)
     reports.retried(run, retry)
     return Retried(message, result)
 
@@ -177,6 +185,7 @@ def _failure(run: Run, error: BaseException) -> Outcome:
     if spec.on_failure is not None:
         name = run.task.name
         run_hook(spec.on_failure, name, error, request.id, run.args, run.kwargs, einfo)
+    signals.failed(run.task, request, error, einfo)
     if spec.after_return is not None:
         _after(run, states.FAILURE, error, einfo)
     reports.failed(run, error)

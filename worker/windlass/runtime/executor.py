@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from windlass import context
+from windlass import context, signals, states
 from windlass.context import Context
 from windlass.errors import ContentDisallowed, DecodeError
 from windlass.run_spec import RunSpec, spec_of
 from windlass.runtime import classify
 from windlass.runtime.coroutines import LimitedCoroutine, LoopRunner, SoftLimit
 from windlass.runtime.opening import Head, Opener, decode_problem, timelimit_of
-from windlass.runtime.outcome import Buried, Outcome, Unknown
+from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Unknown
 from windlass.serializers import registry
 
 if TYPE_CHECKING:
@@ -134,9 +134,9 @@ class Executor:
             current = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and current and current.cancelling():
                 raise
-            return classify.failed(run, error)
+            return _told(run, error, classify.failed(run, error))
         else:
-            return classify.returned(run, value)
+            return _told(run, value, classify.returned(run, value))
         finally:
             context.leave(before)
 
@@ -165,7 +165,7 @@ class Executor:
         before = context.enter(run.task, run.request)
         try:
             spec = run.spec
-            if spec.before_start is not None or spec.models is not None or spec.own_call:
+            if spec.is_prepared or signals.task_prerun.connections:
                 self._before(run)
             if spec.is_async:
                 value = self._loops.run(self._limited(run))
@@ -177,15 +177,17 @@ class Executor:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever user code raises is its outcome
-            return classify.failed(run, error)
+            return _told(run, error, classify.failed(run, error))
         else:
-            return classify.returned(run, value)
+            return _told(run, value, classify.returned(run, value))
         finally:
             context.leave(before)
 
     def _before(self, run: Run) -> None:
         """Do what comes before the function; what is raised here is the task's failure."""
         spec, request = run.spec, run.request
+        if signals.task_prerun.connections:
+            signals.task_prerun.send(run.task, **signals.of_run(run.task, request))
         if spec.models is not None:
             run.args, run.kwargs = spec.models.validated(run.args, run.kwargs)
         if spec.before_start is not None:
@@ -269,6 +271,17 @@ class Executor:
             for name in ("callbacks", "errbacks", "chain", "chord"):
                 fields[name] = embed.get(name)
         return Run(message, head, body, task, request)
+
+
+def _told(run: Run, value: Any, outcome: Outcome) -> Outcome:
+    """Send task_postrun if anybody listens."""
+    if signals.task_postrun.connections:
+        state = outcome.state if isinstance(outcome, Finished) else states.REJECTED
+        if isinstance(outcome, Retried):
+            state = states.RETRY
+        facts = signals.of_run(run.task, run.request)
+        signals.task_postrun.send(run.task, retval=value, state=state, **facts)
+    return outcome
 
 
 #: Prefix and names come on top of what the sender's cap counts.

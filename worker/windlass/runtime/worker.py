@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from windlass import events
+from windlass import events, signals
 from windlass.errors import BrokerError, ConfigurationError, UnsafeBrokerError
 from windlass.log import get_logger
 from windlass.pools.base import Pool, find_pool
@@ -194,6 +194,7 @@ class Worker:
 
         def entry(_index: int, sock: Any, permit_fd: int) -> None:
             executor = Executor(app, hostname=hostname, soft_limit=soft_limit(), pool=pool.name)
+            signals.worker_process_init.send(None)
             serve_slot(sock, permit_fd, lambda channel: loop(channel, executor, lanes))
 
         return entry
