@@ -139,16 +139,6 @@ def test_waker_waits_once_for_each_order(broker, mailbox):
     waker.stop()
 
 
-def test_only_an_armed_waker_is_interrupted(broker, mailbox):
-    waker = Waker(broker, mailbox.post)
-    waker.interrupt()
-    assert broker.calls == []
-    waker.is_armed = True
-    waker.interrupt()
-
-    assert broker.calls == [("interrupt",)]
-
-
 def test_control_messages_are_posted(broker, mailbox):
     listener = ControlListener(broker, mailbox.post)
     listener.start()

@@ -25,6 +25,10 @@ class Waker:
     def __init__(self):
         self.is_armed = False
         self.orders = []
+        self.interrupts = 0
+
+    def interrupt(self):
+        self.interrupts += 1
 
     def arm(self, request, timeout_s):
         self.is_armed = True
@@ -148,6 +152,30 @@ def test_only_one_fetch_is_ever_on_its_way(road):
 
     assert len(road.exchange.jobs) == 1
     assert len(road.waker.orders) == 1
+
+
+def test_wait_is_cut_short_when_there_is_no_room_any_more(road):
+    road.advance(10.0, want=2)
+    road.answer(10.0, fetched=fetched())
+    road.advance(10.0, want=2)
+    road.advance(10.1, want=0)
+    road.advance(10.15, want=0)
+    assert road.waker.interrupts == 1
+    road.traffic.on_woken(Woken(error=OperationalError("cut"), at=10.2))
+    assert road.state.connected
+    road.advance(10.3, want=2)
+
+    assert len(road.exchange.jobs) == 2
+
+
+def test_wait_that_was_not_blocked_yet_is_cut_short_again(road):
+    road.advance(10.0, want=2)
+    road.answer(10.0, fetched=fetched())
+    road.advance(10.0, want=2)
+    road.advance(10.1, want=0)
+    road.advance(10.4, want=0)
+
+    assert road.waker.interrupts == 2
 
 
 def test_full_fetch_is_followed_by_the_next_fetch(road):

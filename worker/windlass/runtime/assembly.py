@@ -153,7 +153,7 @@ class _Builder:
             lease_s=options.lease_s,
             has_own_process=self._pool.has_own_process,
         )
-        supervisor = self._supervisor = Supervisor(parts, waker.interrupt, self._on_started)
+        supervisor = self._supervisor = Supervisor(parts, self._on_started)
         self._selector.register(self._mailbox, selectors.EVENT_READ, supervisor.on_mail)
         self._selector.register(spawner, selectors.EVENT_READ, supervisor.on_zygote)
         keeper = self._keeper()

@@ -194,9 +194,8 @@ class Waker:
         self._orders.put((request, timeout_s))
 
     def interrupt(self) -> None:
-        """Cut a wait short; it ends with an error, and the worker wants nothing more."""
-        if self.is_armed:
-            self._broker.interrupt()
+        """Cut a wait short; it ends with an error."""
+        self._broker.interrupt()
 
     def stop(self) -> None:
         """Let the thread end; does not wait for it."""

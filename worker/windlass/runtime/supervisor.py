@@ -75,9 +75,7 @@ class Parts:
 class Supervisor:
     """The loop. `run` returns when everything is settled, or cannot be."""
 
-    def __init__(
-        self, parts: Parts, interrupt_wait: Callable[[], None], on_started: Callable[[], None]
-    ) -> None:
+    def __init__(self, parts: Parts, on_started: Callable[[], None]) -> None:
         self._parts = parts
         self._on_started = on_started
         #: What threads post, by type; anything else is a control message of the broker's.
@@ -89,7 +87,6 @@ class Supervisor:
             Cordon: self._on_cordon,
             StopKind: self._request_stop,
         }
-        self._interrupt_wait = interrupt_wait
         self._tick_at = 0.0
         self._next_memory_check = 0.0
         self._answered = 0
@@ -312,7 +309,6 @@ class Supervisor:
         stage = parts.shutdown.stage
         parts.state.draining = True
         log.info(events.WORKER_DRAINING, stage=stage.name.lower(), reason=why)
-        self._interrupt_wait()
         for slot in parts.crew.slots:
             parts.dispatcher.take_back(entry for entry in slot.recall() if not entry.is_lost)
         for entry in parts.dispatcher.give_up_all():
@@ -334,8 +330,6 @@ class Supervisor:
         parts = self._parts
         if parts.shutdown.on_time(now):
             self._on_stage(now, "drain time-out")
-        if parts.state.draining:
-            self._interrupt_wait()  # again: the first may have come just before it blocked
         slots = parts.crew.slots
         is_busy = not parts.dispatcher.is_empty or any(slot.held for slot in slots)
         next_at = now + (BUSY_TICK_S if is_busy else LONGEST_TURN_S)

@@ -23,6 +23,8 @@ log = get_logger(__name__)
 COALESCE_S = 0.003
 #: A waiting worker looks again at least this often, seconds.
 WAIT_S = 5.0
+#: A wait that is to end and does not is interrupted again after so long, seconds.
+INTERRUPT_AGAIN_S = 0.2
 #: A cordoned worker asks so often whether it still is, seconds.
 CORDON_POLL_S = 1.0
 #: After so many refusals of a job by the server its settlements are sent one by one.
@@ -61,6 +63,8 @@ class Traffic:
         self._flush_at = float("inf")
         self._next_fetch_at = 0.0
         self._departed_at = 0.0
+        self._interrupt_at = 0.0
+        self._was_interrupted = False
         self._unparked: dict[str, int] = {}
         self._sent_one_by_one = False
         self._tries = 0
@@ -116,6 +120,12 @@ class Traffic:
             is_due: Whether it is time to fetch (see `pacing.is_refill_due`).
             now: Monotonic seconds.
         """
+        if want <= 0 and self._waker.is_armed and now >= self._interrupt_at:
+            # There is no room any more for what the wait would bring. (Again after a moment: it
+            # may not have been blocked yet.)
+            self._interrupt_at = now + INTERRUPT_AGAIN_S
+            self._was_interrupted = True
+            self._waker.interrupt()
         if now < self._retry_at:
             return
         may_fetch = want > 0 and is_due and now >= self._next_fetch_at and not self.is_fetching
@@ -193,9 +203,11 @@ class Traffic:
     def on_woken(self, woken: Woken) -> None:
         """Take what came of waiting."""
         self._waker.is_armed = False
+        self._interrupt_at = 0.0
+        was_interrupted, self._was_interrupted = self._was_interrupted, False
         if woken.error is not None:
-            if self._state.draining:
-                return  # it was cut short on purpose
+            if was_interrupted:
+                return  # on purpose; with room again, a fetch comes before the next wait
             self._on_error(woken.error, woken.at)
             return
         self._on_success(woken.at)
