@@ -123,9 +123,13 @@ def _go_on(state: ScaleDown, situation: Situation, now_s: float) -> Step:
     let_be = () if is_patient else busy
     kept = replace(state, victims=(*empty, *(busy if is_patient else ())))
     confirmed = _confirm(kept, empty, situation, now_s)
-    floor = situation.present - len(empty) if let_be else None
     released = _release((*dropped, *let_be), situation)
-    return replace(confirmed, actions=(*released, *confirmed.actions), floor=floor)
+    floor = situation.present - len(empty) if let_be else None
+    return replace(
+        confirmed,
+        actions=(*released, *confirmed.actions),
+        floor=floor if confirmed.floor is None else confirmed.floor,
+    )
 
 
 def _confirm(state: ScaleDown, empty: Sequence[Victim], situation: Situation, now_s: float) -> Step:

@@ -28,11 +28,17 @@ WATCHED: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
 
 def register(registry: kopf.OperatorRegistry, store: Store, call: Callable[[], None]) -> None:
     """Add the handlers to a registry."""
+    kopf.on.login(registry=registry, id="login")(login)
     for group, version, plural, kind, labels in WATCHED:
         handler = _handler(kind, store, call)
         kopf.on.event(
             group, version, plural, labels=labels or None, registry=registry, id=f"watch-{plural}"
         )(handler)
+
+
+def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """Use the pod's service account, or the kubeconfig of a person; asked again after a 401."""
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
 def _handler(kind: str, store: Store, call: Callable[[], None]) -> Callable[..., None]:
