@@ -101,6 +101,17 @@ async def test_coroutines_share_one_loop_and_keep_their_requests_apart(app: Wind
     assert current_frame() is None
 
 
+async def test_call_leaves_the_context_as_it_was(app: Windlass, run: Any) -> None:
+    async def work() -> None:
+        sending.context.enter(coroutine, sending.context.Context())  # and never leaves
+
+    coroutine = app.task(work)
+    await make_executor(app).execute_async(request(app, coroutine))
+    assert current_frame() is None
+    run(app.task(name="plain")(lambda: sending.context.enter(coroutine, None) and None))
+    assert current_frame() is None
+
+
 async def test_plain_function_runs_in_a_thread(app: Windlass) -> None:
     @app.task(bind=True)
     def work(self: Any) -> Any:
