@@ -1,7 +1,8 @@
 # A real Kubernetes for the tests: see docs/how-to/test-cluster.md.
-# NODES, METRICS=1 and PROVIDER=existing|kind|native say what cluster-up gives; ARGS goes to kubectl
-# and helm.
+# NODES, METRICS=1 and PROVIDER=existing|kind|native say what cluster-up gives; ARGS goes to kubectl,
+# helm and pytest.
 NODES ?= 1
+TARGET ?= worker
 cluster_tool = PYTHONPATH=tests/cluster $(PY) -m windlass_cluster $(if $(PROVIDER),--provider $(PROVIDER))
 
 .PHONY: cluster-up cluster-down cluster-status kubectl helm cluster-load test-kube test-cluster
@@ -15,8 +16,8 @@ cluster-down: venv ## end that Kubernetes and everything it left
 cluster-status: venv ## say what of it is up
 	@$(cluster_tool) status || test $$? -eq 3
 
-cluster-load: venv ## build the worker image of this tree and load it into that Kubernetes
-	@image=$$($(cluster_tool) build windlass.test/worker --target worker) \
+cluster-load: venv ## build an image of this tree and load it into that Kubernetes (TARGET=worker|operator)
+	@image=$$($(cluster_tool) build windlass.test/$(TARGET) --target $(TARGET)) \
 		&& $(cluster_tool) load $$image && echo $$image
 
 kubectl: venv ## run kubectl on that Kubernetes: make kubectl ARGS='get pods -A'
