@@ -44,6 +44,11 @@ class WorkerStatus(msgspec.Struct, kw_only=True, omit_defaults=True):
     tasks_done: int = 0
     seen_ms: int = 0
 
+    @property
+    def host(self) -> str:
+        """The machine's part of its name: in Kubernetes the pod."""
+        return self.hostname.rpartition("@")[2]
+
 
 def beat(broker: RedisBroker, status: WorkerStatus, ttl_ms: int) -> int:
     """Store a heartbeat that expires after ttl_ms.
