@@ -6,6 +6,7 @@ settings -> client -> health port -> Lease -> watches (kopf) -> loop
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -168,6 +169,7 @@ def main() -> None:
     try:
         settings = OperatorSettings.from_env(os.environ)
         logs.configure(settings.log_level)
+        logging.getLogger("kopf").setLevel(logging.WARNING)  # a line for each event of a watch
         sys.exit(asyncio.run(run(settings)))
     except WindlassError as error:
         sys.exit(f"windlass-operator: {error}")
