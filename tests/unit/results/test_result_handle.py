@@ -189,6 +189,27 @@ def test_on_message_sees_progress_and_the_end(results: StoredResults) -> None:
     assert seen == [("PROGRESS", 1), ("SUCCESS", 42)]
 
 
+def test_on_message_hears_of_a_state_once_however_often_it_is_looked_up(
+    results: StoredResults,
+) -> None:
+    results.set_state("PROGRESS", 1)
+    seen: list[str] = []
+    intervals = iter(range(5))
+
+    def on_interval() -> None:
+        if next(intervals) == 4:
+            results.succeed()
+
+    results.handle().get(
+        timeout=20,
+        interval=0.001,
+        on_interval=on_interval,
+        on_message=lambda meta: seen.append(meta["status"]),
+    )
+
+    assert seen == ["PROGRESS", "SUCCESS"]
+
+
 def test_on_interval_is_called_while_waiting(results: StoredResults) -> None:
     def end() -> None:
         results.succeed()
