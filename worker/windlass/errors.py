@@ -1,7 +1,7 @@
 """Every error of Windlass, one tree. Texts are formatted here and nowhere else.
 
     WindlassError
-    ├── ConfigurationError            a setting, option or flag is wrong (alias ImproperlyConfigured)
+    ├── ConfigurationError            a setting, option or flag is wrong
     │   └── UnsafeBrokerError         the broker may drop messages (eviction policy)
     ├── BrokerError
     │   ├── OperationalError          the broker cannot be reached, or refuses the connection
