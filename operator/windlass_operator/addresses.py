@@ -40,6 +40,8 @@ class Addresses:
                 body = await self._get(Ref(kind="Namespace", namespace="", name=namespace))
                 labels = (body or {}).get("metadata", {}).get("labels") or {}
         except KubeError as error:
+            if error.is_transient:
+                return Address(error=BrokerError.UNREACHABLE, detail=f"Its address: {error}.")
             return Address(error=BrokerError.SECRET_MISSING, detail=f"It cannot be read: {error}.")
         return resolve(queue, self._settings, self._settings.broker_url(), secret, labels)
 

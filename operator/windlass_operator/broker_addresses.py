@@ -67,7 +67,7 @@ def resolve(
         return _embedded(namespace, settings, default_url)
     if settings.default_broker_kind is DefaultBrokerKind.EXTERNAL:
         if is_offered(namespace, settings, namespace_labels):
-            return _own(default_url, settings)
+            return _own(default_url, settings, "The operator's default broker")
         return Address(
             error=BrokerError.NOT_OFFERED,
             detail=f"The operator's broker is not offered to namespace {namespace!r}. Name a "
@@ -90,13 +90,30 @@ def is_offered(
     return bool(wanted) and all(namespace_labels.get(k) == v for k, v in wanted.items())
 
 
+def is_address(url: str) -> bool:
+    """Whether a text names a Redis server, so that a client can be made for it."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # brackets that do not match, a port that is no number
+        return False
+    has_server = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and port != 0
+    return has_server and (parts.path in ("", "/") or parts.path[1:].isdigit())
+
+
 def fingerprint(settings: OperatorSettings, text: str) -> str:
     """Return a short name of a secret text that tells nothing without the operator's key."""
     digest = hmac.new(settings.secret_key.encode(), text.encode(), hashlib.sha256)
     return digest.hexdigest()[:12]
 
 
-def _own(url: str, settings: OperatorSettings) -> Address:
+def _own(url: str, settings: OperatorSettings, where: str = "spec.broker.url") -> Address:
+    if not is_address(url):
+        return Address(
+            error=BrokerError.BAD_ADDRESS,
+            detail=f"{where} is no usable address. Expected "
+            "redis://[user:password@]host[:port]/db, or rediss://... for TLS.",
+        )
     return Address(url=url, operator_url=url, broker_id=fingerprint(settings, url))
 
 
@@ -123,12 +140,7 @@ def _from_secret(
             detail=f"Secret {ref.name!r} has no key {ref.key!r}; put the broker's address there.",
         )
     url = base64.b64decode(encoded).decode(errors="replace").strip()
-    if urlsplit(url).scheme not in ("redis", "rediss"):
-        return Address(
-            error=BrokerError.BAD_REPLY,
-            detail=f"Key {ref.key!r} of Secret {ref.name!r} is no redis:// or rediss:// address.",
-        )
-    return _own(url, settings)
+    return _own(url, settings, f"Key {ref.key!r} of Secret {ref.name!r}")
 
 
 def _embedded(namespace: str, settings: OperatorSettings, default_url: str) -> Address:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -56,13 +56,13 @@ class Brokers:
         self._clients: dict[tuple[str, str], RedisBroker] = {}
         self.readings: defaultdict[str, Reading] = defaultdict(Reading)
 
-    async def survey(self, wanted: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
-        """Read all servers at once: address -> keyspace -> queue names."""
+    async def survey(self, wanted: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None:
+        """Read all servers at once: address -> keyspace -> queue -> horizon, milliseconds."""
         await asyncio.gather(*(self._read(url, spaces) for url, spaces in wanted.items()))
         for url in [url for url in self.readings if url not in wanted]:
             del self.readings[url]
 
-    async def _read(self, url: str, keyspaces: Mapping[str, Sequence[str]]) -> None:
+    async def _read(self, url: str, keyspaces: Mapping[str, Mapping[str, int]]) -> None:
         reading, started = self.readings[url], time.monotonic()
         try:
             links = self.client(url, next(iter(keyspaces), "default")).links

@@ -45,7 +45,8 @@ def merged(
                 "type": condition.type,
                 "status": status,
                 "observedGeneration": generation,
-                "lastTransitionTime": before["lastTransitionTime"] if same else timestamp(now_s),
+                "lastTransitionTime": (same and before.get("lastTransitionTime"))
+                or timestamp(now_s),
                 "reason": condition.reason,
                 "message": condition.message[:32_768],
             }

@@ -11,6 +11,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
+from windlass.control_plane.heartbeats import WorkerStatus
 from windlass.control_plane.survey import KeyspaceView
 from windlass_operator.broker_addresses import Address
 from windlass_operator.brokers import Brokers, Reading
@@ -39,6 +42,7 @@ class World:
     addresses: dict[Key, Address] = field(default_factory=dict)
     views: dict[Key, QueueView] = field(default_factory=dict)
     shares: dict[Key, dict[str, float]] = field(default_factory=dict)
+    image_pull_secrets: tuple[str, ...] = ()
 
 
 def read_objects(store: Store) -> World:
@@ -59,13 +63,22 @@ def read_objects(store: Store) -> World:
     return world
 
 
-def survey_plan(world: World) -> dict[str, dict[str, list[str]]]:
-    """What to read where: address -> keyspace -> queues."""
-    wanted: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+def survey_plan(world: World) -> dict[str, dict[str, dict[str, int]]]:
+    """What to read where: address -> keyspace -> queue -> how far to look ahead, milliseconds."""
+    horizons: dict[Key, float] = {}
+    for (namespace, _), pool in world.pools.items():
+        if pool.spec.autoscaling is not None:
+            for ref in pool.spec.queues:
+                key = (namespace, ref.name)
+                horizons[key] = max(horizons.get(key, 0.0), pool.spec.autoscaling.wake_horizon)
+    wanted: defaultdict[str, defaultdict[str, dict[str, int]]] = defaultdict(
+        lambda: defaultdict(dict)
+    )
     for key, queue in world.queues.items():
         address = world.addresses.get(key)
         if address is not None and address.error is None:
-            wanted[address.operator_url][key[0]].append(queue.queue_name)
+            horizon_ms = int(horizons.get(key, 0.0) * 1000)
+            wanted[address.operator_url][key[0]][queue.queue_name] = horizon_ms
     return {url: dict(spaces) for url, spaces in wanted.items()}
 
 
@@ -155,7 +168,9 @@ def _conflicts(world: World) -> dict[Key, str]:
     conflicts: dict[Key, str] = {}
     for key, queue in sorted(world.queues.items(), key=lambda item: _age_of(item[1])):
         address = world.addresses.get(key)
-        place = (key[0], address.broker_id if address else "", queue.queue_name)
+        if address is None or not address.broker_id:
+            continue  # nobody knows where it lives, so nobody knows that it is in the way
+        place = (key[0], address.broker_id, queue.queue_name)
         if place in first:
             conflicts[key] = first[place][1]
         else:
@@ -170,21 +185,19 @@ def _age_of(queue: TaskQueue) -> tuple[float, str]:
 def _divide(world: World) -> None:
     by_namespace: defaultdict[str, list[tuple[Key, WorkerPool]]] = defaultdict(list)
     for key, pool in world.pools.items():
-        if pool.spec.autoscaling is not None:
-            by_namespace[key[0]].append((key, pool))
+        by_namespace[key[0]].append((key, pool))
     for namespace, pools in by_namespace.items():
         needs: dict[str, float] = {}
         capacities = []
         for key, pool in pools:
             auto = pool.spec.autoscaling
-            if auto is None:
-                continue
-            slots = 0 if pool.spec.paused else pool.spec.concurrency * auto.max_replicas
+            most = (pool.spec.replicas or 0) if auto is None else auto.max_replicas
+            slots = 0 if pool.spec.paused else pool.spec.concurrency * most
             names = tuple(ref.name for ref in pool.spec.queues)
             capacities.append(PoolCapacity(pool=key[1], queues=names, slots=slots))
             for name in names:
                 view = world.views.get((namespace, name))
-                if view is not None and not view.conflict:
+                if auto is not None and view is not None and not view.conflict:
                     needs[name] = max(needs.get(name, 0.0), need_of(view, auto))
         for pool_name, shares in divide(needs, capacities).items():
             world.shares[namespace, pool_name] = shares
@@ -203,12 +216,12 @@ def observe_pool(world: World, store: Store, brokers: Brokers, key: Key) -> Pool
     )
     pods = tuple(pod_view(body, name) for body in store.children("Pod", namespace, name))
     hosts = {pod.name for pod in pods}
-    workers, known = [], True
+    workers, known = [], False
     first = next((view for view in views if view.queue is not None), None)
     if first is not None:
         reading, space = _reading(world, brokers, (namespace, first.ref))
         known = space is not None and reading is not None and reading.error is None
-        workers = [w for w in (space.workers if space else ()) if w.hostname in hosts]
+        workers = _workers_of(space, hosts)
     return PoolObserved(
         pool=pool,
         queues=views,
@@ -219,7 +232,14 @@ def observe_pool(world: World, store: Store, brokers: Brokers, key: Key) -> Pool
         shares=world.shares.get(key, {}),
         shared=_shared(world, key),
         workers_known=known,
+        image_pull_secrets=world.image_pull_secrets,
     )
+
+
+def _workers_of(space: KeyspaceView | None, pods: set[str]) -> list[WorkerStatus]:
+    """The workers of these pods, under the names of the pods: that is what they are matched by."""
+    found = [worker for worker in (space.workers if space else ()) if worker.host in pods]
+    return [msgspec.structs.replace(worker, hostname=worker.host) for worker in found]
 
 
 def _shared(world: World, key: Key) -> frozenset[str]:

@@ -24,6 +24,7 @@ class BrokerError(StrEnum):
     AUTH_FAILED = "BrokerAuthFailed"
     BAD_REPLY = "BrokerBadReply"
     UNSAFE = "BrokerUnsafe"
+    BAD_ADDRESS = "BrokerAddressInvalid"
     NOT_OFFERED = "BrokerNotOffered"
     SECRET_MISSING = "SecretMissing"  # noqa: S105  # a reason, not a password
     SECRET_NOT_SHARED = "SecretNotShared"  # noqa: S105
@@ -138,6 +139,8 @@ class PoolObserved:
     shares: Mapping[str, float] = field(default_factory=dict)
     #: Queue refs that other pools serve too.
     shared: frozenset[str] = frozenset()
+    #: From the operator's configuration, for every worker pod.
+    image_pull_secrets: tuple[str, ...] = ()
     #: Whether heartbeats could be read in this tick.
     workers_known: bool = True
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from windlass_operator.conditions import Condition
-from windlass_operator.desired.worker_deployment import GRACE_MARGIN_S, WorkerTemplate
+from windlass_operator.desired.worker_deployment import WorkerTemplate
+from windlass_operator.models.workerpool import ScaleDownPolicy
 from windlass_operator.observed import DeploymentView, PoolObserved
 from windlass_operator.pool_queues import Served
 from windlass_operator.pool_replicas import Replicas
 from windlass_operator.reasons import ConditionReason, ConditionType
-
-_WARNING_TYPE = "Warning"
 
 
 def pool_conditions(
@@ -126,7 +125,8 @@ def _conflict(replicas: Replicas) -> Condition:
 
 def _warnings(observed: PoolObserved, template: WorkerTemplate | None) -> Condition | None:
     """What works, but not as the user may think."""
-    grace_s = observed.pool.grace_s + GRACE_MARGIN_S
+    grace_s = observed.pool.grace_s
+    is_immediate = observed.pool.policy is ScaleDownPolicy.IMMEDIATE
     largest = max((w.largest_time_limit_s for w in observed.workers), default=0.0)
     found: Sequence[tuple[ConditionReason, str]] = [
         *(
@@ -135,7 +135,7 @@ def _warnings(observed: PoolObserved, template: WorkerTemplate | None) -> Condit
                 f"A task may run {largest:g} s, but a worker that is told to stop gets "
                 f"{grace_s:g} s. Raise timeLimits.hard or drainTimeout.",
             )]
-            if largest > grace_s
+            if largest > grace_s and not is_immediate
             else []
         ),
         *(
@@ -158,7 +158,7 @@ def _warnings(observed: PoolObserved, template: WorkerTemplate | None) -> Condit
     if not found:
         return None
     return Condition(
-        type=_WARNING_TYPE,
+        type=ConditionType.WARNING,
         status=True,
         reason=found[0][0],
         message=" ".join(message for _, message in found),

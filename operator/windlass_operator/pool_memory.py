@@ -18,9 +18,10 @@ class PoolMemory:
         scale_downs: Deployment -> scale-down under way.
         floors: Deployment -> (replicas, until): no scale-down below, after an abandoned one.
         replicas_set: Deployment -> replicas as we last set them.
+        set_from: Deployment -> (replicas before that, when we set them): what is seen of a moment
+            before our own write is no foreign one.
         conflicts: Times somebody else changed them, and when it was last corrected.
         version: Template version last asked for.
-        generations: Child -> generation after our last write; another one is somebody's edit.
         wrong_victims: Ever.
     """
 
@@ -28,6 +29,7 @@ class PoolMemory:
     scale_downs: Mapping[str, ScaleDown] = field(default_factory=dict)
     floors: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     replicas_set: Mapping[str, int] = field(default_factory=dict)
+    set_from: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     conflicts: int = 0
     corrected_s: float = 0.0
     version: str = ""

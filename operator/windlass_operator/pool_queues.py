@@ -5,16 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from windlass_operator.conditions import Condition
-from windlass_operator.observed import PoolObserved, QueueView
+from windlass_operator.observed import BrokerError, PoolObserved, QueueView
 from windlass_operator.reasons import ConditionReason, ConditionType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """The queues that the pool's workers are given, in order, and what is wrong with the others."""
+    """The queues that the pool's workers are given, in order, and what is wrong with the others.
+
+    Attributes:
+        counted: Queues whose work counts: those, and the ones whose broker has trouble.
+        is_settled: Where every declared queue lives was found out. Otherwise nothing is rolled
+            out: the workers would be started anew without a queue that is back in a moment.
+    """
 
     views: tuple[QueueView, ...]
     problems: tuple[Condition, ...]
+    counted: tuple[QueueView, ...] = ()
+    is_settled: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -29,6 +37,7 @@ def served_queues(observed: PoolObserved) -> Served:
     queues served: what runs there goes on, and comes back by itself.
     """
     views: list[QueueView] = []
+    counted: list[QueueView] = []
     problems: list[Condition] = []
     for view in observed.queues:
         problem = _problem(view, views)
@@ -36,6 +45,10 @@ def served_queues(observed: PoolObserved) -> Served:
             views.append(view)
         else:
             problems.append(problem)
+        if problem is None or (
+            view.queue is not None and not view.conflict and is_in_trouble(view)
+        ):
+            counted.append(view)
     if not views:
         problems.insert(
             0,
@@ -44,7 +57,24 @@ def served_queues(observed: PoolObserved) -> Served:
                 "none of its queues can be served; workers are left as they are",
             ),
         )
-    return Served(views=tuple(views), problems=tuple(problems))
+    return Served(
+        views=tuple(views),
+        problems=tuple(problems),
+        counted=tuple(counted),
+        is_settled=not any(view.queue is not None and _is_open(view) for view in observed.queues),
+    )
+
+
+def is_in_trouble(view: QueueView) -> bool:
+    """Whether the queue's broker is not known, or cannot be used."""
+    return view.broker is None or view.broker.error is not None
+
+
+def _is_open(view: QueueView) -> bool:
+    broker = view.broker
+    if broker is None:
+        return True
+    return broker.error is BrokerError.UNREACHABLE and not broker.broker_id
 
 
 def _problem(view: QueueView, served: list[QueueView]) -> Condition | None:

@@ -82,6 +82,8 @@ def decide_pool(
         )
     auto = spec.autoscaling
     views = [view for view in observed.queues if view.queue is not None]
+    # A pool without any queue that it could serve is left as it is.
+    unknown = frozenset() if views else frozenset({"none that can be served"})
     inputs = PoolInputs(
         current=current,
         slots=spec.concurrency,
@@ -90,7 +92,7 @@ def decide_pool(
         shared=observed.shared,
         behavior=behavior_of(auto),
         memory=known,
-        missing=frozenset(view.ref for view in views if is_missing(view)),
+        missing=frozenset(view.ref for view in views if is_missing(view)) | unknown,
         failures=max((view.broker.failures for view in views if view.broker), default=0),
         activation=auto.activation,
         fallback=_fallback(auto),

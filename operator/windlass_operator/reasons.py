@@ -9,16 +9,26 @@ from enum import StrEnum
 
 
 class ConditionType(StrEnum):
-    """Types of conditions. Degraded and ReplicaConflict are abnormal when True."""
+    """Types of conditions. Degraded, ReplicaConflict and Warning are abnormal when True."""
 
+    #: It does what it should.
     READY = "Ready"
+    #: Workers of the wanted version are being made.
     PROGRESSING = "Progressing"
+    #: Something is broken that will not mend itself.
     DEGRADED = "Degraded"
+    #: The work decides the number of workers.
     SCALING_ACTIVE = "ScalingActive"
+    #: A bound decides it instead.
     SCALING_LIMITED = "ScalingLimited"
+    #: The queues of the pool can be read.
     METRICS_AVAILABLE = "MetricsAvailable"
+    #: spec.paused is set.
     PAUSED = "Paused"
+    #: Somebody else keeps writing the Deployment's replicas.
     REPLICA_CONFLICT = "ReplicaConflict"
+    #: It works, but not as one may think.
+    WARNING = "Warning"
 
 
 class ConditionReason(StrEnum):
@@ -26,6 +36,8 @@ class ConditionReason(StrEnum):
 
     #: All is as wanted.
     AS_EXPECTED = "AsExpected"
+    #: The queue's broker was not looked at yet.
+    BROKER_UNKNOWN = "BrokerUnknown"
     #: The spec cannot be used; retried when it changes.
     INVALID_SPEC = "InvalidSpec"
     #: A pool names a TaskQueue that is not there; it serves its others.
@@ -69,17 +81,27 @@ class ConditionReason(StrEnum):
 class EventReason(StrEnum):
     """Reasons of Events."""
 
+    #: More workers, and why.
     SCALED_UP = "ScaledUp"
+    #: Fewer workers, and why.
     SCALED_DOWN = "ScaledDown"
+    #: The last worker went.
     SCALED_TO_ZERO = "ScaledToZero"
+    #: Workers that were to go stayed busy, or ready, and are kept.
     SCALE_DOWN_ABANDONED = "ScaleDownAbandoned"
+    #: Other workers went than those that were emptied.
     WRONG_VICTIM = "ScaleDownWrongVictim"
+    #: Workers of a new version are being made.
     ROLLOUT_STARTED = "RolloutStarted"
+    #: An old version has no workers left.
     OLD_VERSION_DRAINED = "OldVersionDrained"
-    BROKER_UNREACHABLE = "BrokerUnreachable"
-    BROKER_RECOVERED = "BrokerRecovered"
-    INVALID_SPEC = "InvalidSpec"
+    #: Somebody else wrote the Deployment's replicas.
     REPLICA_CONFLICT = "ReplicaConflict"
-    CREDENTIALS_ROTATED = "CredentialsRotated"
+    #: A queue's broker cannot be used.
+    BROKER_UNREACHABLE = "BrokerUnreachable"
+    #: A queue's broker can be used again.
+    BROKER_RECOVERED = "BrokerRecovered"
+    #: A deleted queue's messages could not be purged in time.
     CLEANUP_ABANDONED = "CleanupAbandoned"
+    #: A deleted queue's messages were purged.
     PURGED = "Purged"

@@ -62,10 +62,17 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
     served = served_queues(observed)
     template = _template(observed, served)
     current = _current_deployment(observed, template)
-    pods_trouble = trouble([pod for pod in observed.pods if not pod.is_deleting])
-    asked = current.replicas if current else 0
-    blocked = pods_trouble.reason if pods_trouble else ""
-    decision = decide_pool(observed, memory.scaling, asked, blocked, now_s)
+    pods = [pod for pod in observed.pods if not pod.is_deleting]
+    pods_trouble = trouble(pods)
+    asked = _asked(observed, current)
+    blocking = trouble([p for p in pods if template is None or p.version == template.version])
+    decision = decide_pool(
+        replace(observed, queues=served.counted),
+        memory.scaling,
+        asked,
+        blocking.reason if blocking else "",
+        now_s,
+    )
     if observed.pool.spec.paused:
         replicas = Replicas(memory=memory, desired=asked)
         children: tuple[Action, ...] = ()
@@ -87,6 +94,7 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
     actions = (
         *children,
         *replicas.actions,
+        *_rollout_event(memory, template),
         *_scale_events(current, replicas, decision),
         SetStatus(status=status),
     )
@@ -99,12 +107,15 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
 
 
 def _template(observed: PoolObserved, served: Served) -> WorkerTemplate | None:
-    if not served.views:
+    if not served.views or not served.is_settled:
         return None
     first = served.views[0]
     credentials = first.broker.broker_id if first.broker else ""
     inputs = WorkerInputs(
-        queues=served.names, binding=names.binding_name(first.ref), credentials=credentials
+        queues=served.names,
+        binding=names.binding_name(first.ref),
+        credentials=credentials,
+        image_pull_secrets=observed.image_pull_secrets,
     )
     return worker_template(observed.pool, inputs)
 
@@ -116,6 +127,13 @@ def _current_deployment(
         return max(observed.deployments, key=lambda d: d.created_s, default=None)
     wanted = names.deployment_name(observed.pool, template.version)
     return next((d for d in observed.deployments if d.name == wanted), None)
+
+
+def _asked(observed: PoolObserved, current: DeploymentView | None) -> int:
+    """Replicas asked for now; a version that is not there yet goes on from the one before."""
+    if current is not None:
+        return current.replicas
+    return max((deployment.replicas for deployment in observed.deployments), default=0)
 
 
 def _children(
@@ -161,6 +179,13 @@ def _if_changed(
     key = (manifest["kind"], manifest["metadata"]["name"])
     same = applied.get(key) == marked["metadata"]["annotations"][APPLIED]
     return None if same else marked
+
+
+def _rollout_event(memory: PoolMemory, template: WorkerTemplate | None) -> Sequence[Action]:
+    if template is None or memory.version in ("", template.version):
+        return ()
+    message = f"Version {memory.version} -> {template.version}."
+    return (EmitEvent(reason=EventReason.ROLLOUT_STARTED, message=message),)
 
 
 def _scale_events(

@@ -14,7 +14,7 @@ from windlass_operator.desired import names
 from windlass_operator.desired.binding_secret import desired_binding_secret
 from windlass_operator.models.quantities import short_age
 from windlass_operator.models.taskqueue import DeletionPolicy
-from windlass_operator.observed import QueueObserved
+from windlass_operator.observed import BrokerError, QueueObserved
 from windlass_operator.plan import (
     Action,
     ApplyObject,
@@ -30,6 +30,8 @@ from windlass_operator.reasons import ConditionReason, ConditionType, EventReaso
 
 #: Cleaning up on a broker that does not answer is given up after so long.
 CLEANUP_S = 60.0
+#: The schema's bound of status.pools.
+MOST_POOLS = 64
 
 
 def reduce_queue(observed: QueueObserved, now_s: float) -> Plan:
@@ -43,6 +45,7 @@ def reduce_queue(observed: QueueObserved, now_s: float) -> Plan:
     if not observed.view.conflict:
         actions += _record(observed)
         actions += _binding(observed)
+    actions += _broker_events(observed)
     actions.append(SetStatus(status=desired_queue_status(observed, now_s)))
     return Plan(actions=tuple(actions))
 
@@ -52,15 +55,19 @@ def _cleanup(observed: QueueObserved, now_s: float) -> tuple[Action, ...]:
         return ()
     broker = observed.view.broker
     let_go = SetFinalizer(present=False)
-    if broker is not None and broker.error is None and not observed.view.conflict:
+    if observed.view.conflict:
+        return (let_go,)  # what waits there is the older one's
+    is_over = now_s - (observed.queue.identity.deleted_s or now_s) >= CLEANUP_S
+    if broker is not None and broker.error is None and not is_over:
         event = EmitEvent(reason=EventReason.PURGED, message="What waited in it was deleted.")
         return (PurgeQueue(queue=observed.queue.queue_name), event, let_go)
-    if now_s - (observed.queue.identity.deleted_s or now_s) < CLEANUP_S:
+    if not is_over:
         return ()
     event = EmitEvent(
         reason=EventReason.CLEANUP_ABANDONED,
-        message=f"The broker could not be used for {CLEANUP_S:g} s "
-        f"({broker.detail if broker else 'not resolved'}); waiting messages were not purged.",
+        message=f"Purging did not succeed within {CLEANUP_S:g} s "
+        f"({(broker.detail or 'the broker refused') if broker else 'its broker is unknown'}); "
+        "waiting messages may be there still.",
         is_warning=True,
     )
     return (event, let_go)
@@ -95,6 +102,23 @@ def _binding(observed: QueueObserved) -> tuple[Action, ...]:
     return (ApplyObject(manifest=manifest),)
 
 
+def _broker_events(observed: QueueObserved) -> tuple[Action, ...]:
+    """News of the broker: when it fails, and when it is back."""
+    broker = observed.view.broker
+    if broker is None or observed.view.conflict:
+        return ()
+    stored = observed.queue.status.get("conditions", ())
+    before = next((c.get("reason") for c in stored if c.get("type") == ConditionType.READY), None)
+    had_failed = before in set(BrokerError)
+    if broker.error is not None and before != broker.error:
+        reason = EventReason.BROKER_UNREACHABLE
+        return (EmitEvent(reason=reason, message=broker.detail, is_warning=True),)
+    if broker.error is None and had_failed:
+        reason = EventReason.BROKER_RECOVERED
+        return (EmitEvent(reason=reason, message="The broker can be used again."),)
+    return ()
+
+
 def desired_queue_status(observed: QueueObserved, now_s: float) -> dict[str, Any]:
     """Build the status."""
     queue, depth = observed.queue, observed.view.depth
@@ -104,7 +128,7 @@ def desired_queue_status(observed: QueueObserved, now_s: float) -> dict[str, Any
         "observedGeneration": generation,
         "queueName": queue.queue_name,
         "keyspace": broker.keyspace if broker else None,
-        "pools": sorted(observed.pools),
+        "pools": sorted(observed.pools)[:MOST_POOLS],
     }
     if observed.binding is not None:
         result["binding"] = {"name": names.binding_name(queue.identity.name)}
@@ -158,7 +182,10 @@ def _ready(observed: QueueObserved) -> Condition:
         )
     if broker is None:
         return Condition(
-            type=ready, status=None, reason="BrokerUnknown", message="The broker is not read yet."
+            type=ready,
+            status=None,
+            reason=ConditionReason.BROKER_UNKNOWN,
+            message="The broker is not read yet.",
         )
     if broker.error is not None:
         return Condition(type=ready, status=False, reason=broker.error, message=broker.detail)

@@ -8,11 +8,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from windlass.errors import ConfigurationError
 
 PREFIX = "WINDLASS_OPERATOR_"
+#: Characters of a key that nobody guesses.
+MIN_SECRET_KEY = 16
 
 
 class DefaultBrokerKind(StrEnum):
@@ -63,6 +65,16 @@ class OperatorSettings(BaseModel):
     health_port: int = Field(default=8081, ge=0, le=65535)
     image_pull_secrets: tuple[str, ...] = ()
     log_level: str = "INFO"
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        is_embedded = self.default_broker_kind is DefaultBrokerKind.EMBEDDED
+        if is_embedded and len(self.secret_key) < MIN_SECRET_KEY:
+            raise ValueError(
+                "an embedded broker needs secret_key with at least "
+                f"{MIN_SECRET_KEY} characters: the passwords of all users are derived from it"
+            )
+        return self
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:

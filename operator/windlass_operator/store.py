@@ -27,6 +27,8 @@ class Store:
     def put(self, kind: str, body: Body) -> None:
         """Take a new body, unless a newer one is known."""
         key = key_of(body)
+        if _version(body) < _version(self._bodies[kind].get(key, {})):
+            return  # a watch that is behind what we were answered
         self._bodies[kind][key] = body
         pool = body["metadata"].get("labels", {}).get(POOL)
         if pool:
@@ -51,6 +53,11 @@ class Store:
     def children(self, kind: str, namespace: str, pool: str) -> Iterator[Body]:
         """Return a pool's Deployments or Pods."""
         yield from self._of_pool.get((kind, (namespace, pool)), {}).values()
+
+
+def _version(body: Body) -> int:
+    version = body.get("metadata", {}).get("resourceVersion", "")
+    return int(version) if version.isdigit() else 0
 
 
 def key_of(body: Body) -> Key:

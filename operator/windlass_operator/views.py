@@ -20,6 +20,7 @@ def seconds(stamp: str | None) -> float:
 def deployment_view(body: Mapping[str, Any]) -> DeploymentView:
     """Read a Deployment."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
+    generation, observed = metadata.get("generation", 0), status.get("observedGeneration", 0)
     current = status.get("replicas", 0)
     updated = status.get("updatedReplicas", 0)
     failed = [
@@ -35,10 +36,11 @@ def deployment_view(body: Mapping[str, Any]) -> DeploymentView:
         current=current,
         ready=status.get("readyReplicas", 0),
         updated=updated,
-        generation=metadata.get("generation", 0),
-        observed_generation=status.get("observedGeneration", 0),
+        generation=generation,
+        observed_generation=observed,
         resource_version=metadata.get("resourceVersion", ""),
-        replica_sets=1 if updated == current else 2,
+        # A status that is behind tells nothing: as good as a rollout.
+        replica_sets=1 if updated == current and observed >= generation else 2,
         progress_failed=failed[0] if failed else "",
         created_s=seconds(metadata.get("creationTimestamp")),
     )

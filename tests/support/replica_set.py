@@ -23,7 +23,7 @@ from windlass_operator.plan import (
 )
 from windlass_operator.victims import Situation
 
-BEAT_S = 2.0
+BEAT_S = 5.0
 BEAT_TTL_MS = 10_000
 
 
@@ -85,9 +85,9 @@ class ReplicaSetWorld:
             pod.busy = 0
         elif not pod.busy and not is_cordoned and self.chance.random() < 0.08:
             pod.busy = 1
-        if (self.now_s + pod.created_s) % BEAT_S == 0:
+        if (self.now_s + pod.created_s + len(pod.name)) % BEAT_S == 0:
             self._beat(pod)
-            pod.is_ready = pod.cordoned_s < 0
+            pod.is_ready = pod.cordoned_s < 0 and self.chance.random() > 0.1
 
     def _beat(self, pod: Pod) -> None:
         is_cordoned = self.cordons.get(pod.worker_id, 0.0) > self.now_s
@@ -119,6 +119,12 @@ class ReplicaSetWorld:
         """A node dies, or somebody deletes a pod: not the operator's doing."""
         if self.pods:
             del self.pods[self.chance.choice(sorted(self.pods))]
+
+    def flush(self) -> None:
+        """The broker loses everything; workers go on with what they run."""
+        self.cordons.clear()
+        for pod in self.pods.values():
+            pod.beat = None
 
     # -- what the operator sees and does ---------------------------------------------------------
 

@@ -29,7 +29,13 @@ _RESERVED = (
 )
 #: Variables that carry the contract between operator and worker.
 _RESERVED_ENV = frozenset(
-    {"WINDLASS_BROKER_URL", "WINDLASS_RESULT_BACKEND", "WINDLASS_KEYSPACE", "POD_NAME"}
+    {
+        "WINDLASS_BROKER_URL",
+        "WINDLASS_RESULT_BACKEND",
+        "WINDLASS_KEYSPACE",
+        "WINDLASS_WORKER_DRAIN_TIMEOUT",
+        "POD_NAME",
+    }
 )
 _KEY_OF_LIST = {
     "containers": "name",
@@ -96,6 +102,21 @@ def _merge_worker(
             theirs = [item for item in value if item.get("name") not in _RESERVED_ENV]
             ignored += [f"{where}.env[{item.get('name')}]" for item in value if item not in theirs]
             result["env"] = _merge_list("name", result.get("env", []), theirs)
+        elif key == "ports":
+            # The probes go to our port by its name.
+            taken = {(port["name"], port["containerPort"]) for port in result.get("ports", ())}
+            names, numbers = {name for name, _ in taken}, {number for _, number in taken}
+            theirs = [
+                item
+                for item in value
+                if item.get("name") not in names and item.get("containerPort") not in numbers
+            ]
+            ignored += [
+                f"{where}.ports[{item.get('containerPort')}]"
+                for item in value
+                if item not in theirs
+            ]
+            result["ports"] = [*result.get("ports", []), *copy.deepcopy(theirs)]
         else:
             result[key] = _merged(key, result.get(key), value)
     return result

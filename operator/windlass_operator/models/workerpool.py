@@ -190,7 +190,18 @@ class WorkerPool:
         )
 
     @property
+    def policy(self) -> ScaleDownPolicy:
+        """Which workers scaling in may remove."""
+        auto = self.spec.autoscaling
+        return auto.scale_down.policy if auto else ScaleDownPolicy.IDLE_ONLY
+
+    @property
     def grace_s(self) -> float:
-        """How long a worker may take to end: the longest a task may run, or the drain time-out."""
+        """How long a worker may take to end: the longest a task may run, or the drain time-out.
+
+        None at all with policy Immediate: what runs is handed back.
+        """
+        if self.policy is ScaleDownPolicy.IMMEDIATE:
+            return 0.0
         hard = self.spec.time_limits.hard
         return self.spec.drain_timeout if hard is None else hard + 15.0

@@ -24,7 +24,7 @@ class Tally:
 
 
 def run_one(seed: int, tally: Tally, policy: ScaleDownPolicy = ScaleDownPolicy.IDLE_ONLY) -> None:
-    """One pool for ten minutes, wanted counts, outages, crashes and edits at random."""
+    """One pool for ten minutes and more: wanted counts, outages, crashes and edits at random."""
     chance = random.Random(seed)
     world = ReplicaSetWorld(chance, replicas=chance.randint(1, 12))
     state: ScaleDown | None = None
@@ -38,7 +38,9 @@ def run_one(seed: int, tally: Tally, policy: ScaleDownPolicy = ScaleDownPolicy.I
         elif dice < 0.12:
             state = None  # a new operator, which remembers nothing
         elif dice < 0.15:
-            world.pass_time(40)  # an operator that hangs: cordons run out
+            world.pass_time(chance.randint(20, 130))  # an operator that hangs: cordons run out
+        elif dice < 0.18:
+            world.flush()
         known = chance.random() > 0.05
         situation = world.observe(target, policy, TIMEOUT_S, known=known)
         done = step(state, situation, world.now_s)

@@ -5,7 +5,7 @@ One read serves all queues and all workers; the autoscaler lives on it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
@@ -33,12 +33,12 @@ class KeyspaceView(msgspec.Struct, kw_only=True, frozen=True):
     workers: tuple[WorkerStatus, ...]
 
 
-def survey(links: Links, keyspaces: Mapping[str, Sequence[str]]) -> list[KeyspaceView]:
+def survey(links: Links, keyspaces: Mapping[str, Mapping[str, int]]) -> list[KeyspaceView]:
     """Read queues and workers of many keyspaces.
 
     Args:
         links: Connections with a user that may read all of them.
-        keyspaces: Keyspace -> names of its queues.
+        keyspaces: Keyspace -> name of a queue -> horizon of `due_soon`, milliseconds.
 
     Raises:
         BrokerError: The server could not be asked; nothing is known then.
@@ -47,8 +47,9 @@ def survey(links: Links, keyspaces: Mapping[str, Sequence[str]]) -> list[Keyspac
     tables = [(Keys(keyspace), queues) for keyspace, queues in keyspaces.items()]
     for keys, queues in tables:
         commands += workers_calls(keys)
-        for queue in queues:
-            commands += (depth_call(keys, queue), record_call(keys, queue))
+        for queue, horizon_ms in queues.items():
+            depth = depth_call(keys, queue, horizon_ms=horizon_ms)
+            commands += (depth, record_call(keys, queue))
     replies = iter(links.call(commands))
     seconds, micros = next(replies)
     now_ms = int(seconds) * 1000 + int(micros) // 1000
