@@ -164,11 +164,24 @@ def test_what_a_task_puts_into_headers_is_not_seen_by_the_next(app: Windlass) ->
         self.request.extra = 1
         self.request.retries = 9
 
-    executor = make_executor(app)
-    for _ in range(2):
-        executor.execute(request_for(sending.build(app, "poke", poke, (), {}, {})))
+    @app.task(bind=True, name="add_to")
+    def add_to(self: Any) -> None:
+        seen.append([dict(self.request.headers or {}), self.request.timelimit[0]])
+        self.request.timelimit[0] = 99
+        if self.request.headers:
+            self.request.headers["mine"] = 1
 
-    assert seen == [(None, None), (None, None)]
+    executor = make_executor(app)
+    calls: list[tuple[Any, dict[str, Any]]] = [
+        (poke, {}),
+        (add_to, {"time_limit": 5}),
+        (add_to, {"headers": {"h": 1}, "time_limit": 5}),
+    ]
+    for task, options in calls:
+        for _ in range(2):
+            executor.execute(request_for(sending.build(app, task.name, task, (), {}, options)))
+
+    assert seen == [(None, None)] * 2 + [[{}, 5]] * 2 + [[{"h": 1}, 5]] * 2
 
 
 def test_request_of_a_task_that_does_not_run_has_the_defaults(app: Windlass) -> None:

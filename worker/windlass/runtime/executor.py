@@ -263,6 +263,8 @@ class Executor:
         fields["priority"] = raw[1] - 48
         fields["due_ms"] = int.from_bytes(raw[8:14], "big")
         fields["expires_ms"] = int.from_bytes(raw[14:20], "big")
+        if head.headers.timelimit is not None:
+            fields["timelimit"] = list(head.headers.timelimit)
         if message.deliveries:
             fields["deliveries"] = message.deliveries
         if message.handbacks:

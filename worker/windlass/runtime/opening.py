@@ -44,7 +44,7 @@ class Head:
         queue: Name of the queue.
         task: Name of the task.
         headers: As sent; shared between messages, not to be changed.
-        fields: What the headers say, as fields of a request.
+        fields: What the headers say, as fields of a request; without timelimit, a list.
     """
 
     __slots__ = ("fields", "headers", "queue", "task")
@@ -123,6 +123,7 @@ def _is_common(headers: Headers) -> bool:
         or headers.retries
         or headers.headers
         or headers.stamps
+        or headers.stamped_headers
         or headers.group
     )
 
@@ -134,8 +135,6 @@ def _fields(task: str, queue: str, headers: Headers) -> dict[str, Any]:
         value = getattr(headers, name)
         if value is not None:
             fields[name] = value
-    if headers.timelimit is not None:
-        fields["timelimit"] = list(headers.timelimit)
     return fields
 
 
