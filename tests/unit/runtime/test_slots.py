@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 
 import pytest
@@ -14,6 +13,7 @@ from windlass.runtime.hand import Entry, Facts
 from windlass.runtime.outcome import Finished
 from windlass.runtime.slot_main import Channel
 from windlass.runtime.slots import Slot
+from windlass.runtime.zygote import SlotEnds
 
 MEASURED = Facts("measured")
 MEASURED.run_time.record(0.001)
@@ -31,10 +31,10 @@ class Pair:
         self.slot = Slot(0, lanes)
         self.slot.open(self._spawn, now=0.0)
         self.slot.is_ready = True
-        self.channel = Channel(self._sock, self._permit_fd)
+        self.channel = Channel(self._ends)
 
-    def _spawn(self, _index, sock, permit_fd):
-        self._sock, self._permit_fd = sock.dup(), os.dup(permit_fd)
+    def _spawn(self, _index, ends):
+        self._ends = SlotEnds(ends.sock.dup(), os.dup(ends.permits), os.dup(ends.answers))
 
     def hand(self, *entries):
         for each in entries:
@@ -45,10 +45,14 @@ class Pair:
         (begun,) = self.channel.take_ready(1) or [None]
         return begun
 
+    def close_process(self):
+        if self._ends is not None:
+            self._ends.close()
+        self._ends = None
+
     def close(self):
         self.slot.close()
-        self._sock.close()
-        os.close(self._permit_fd)
+        self.close_process()
 
 
 @pytest.fixture
@@ -185,6 +189,19 @@ def test_answers_come_back_with_their_sequence_number(pair):
     assert pair.slot.finish(99, 5.0) is None
 
 
+def test_answer_larger_than_the_pipe_arrives_whole(pair):
+    pair.hand(entry(1))
+    begun = pair.begin()
+    result = bytes(range(256)) * 4_000
+    outcome = Finished("SUCCESS", result)
+    writer = threading.Thread(target=lambda: pair.channel.answer(begun.seq, 1.0, outcome))
+    writer.start()
+    answers = eventually(pair.slot.receive)
+    writer.join()
+
+    assert [(seq, payload) for _, seq, _, payload in answers] == [(begun.seq, result)]
+
+
 def test_begun_counts_by_the_permits_that_were_read(pair):
     pair.hand(*map(entry, range(4)))
     assert pair.slot.begun() == 0
@@ -253,7 +270,9 @@ def test_hard_limit_does_not_run_before_the_message_begins(pair):
 
 
 def test_process_that_closes_its_end_is_noticed(pair):
-    pair._sock.shutdown(socket.SHUT_RDWR)
+    pair.slot.receive()
+    assert not pair.slot.is_gone
+    pair.close_process()
     pair.slot.receive()
 
     assert pair.slot.is_gone

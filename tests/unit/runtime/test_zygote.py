@@ -13,11 +13,12 @@ import psutil
 import pytest
 
 from waiting import eventually
-from windlass.runtime.zygote import Born, Ended, start_zygote
+from windlass.runtime.zygote import Born, Ended, SlotEnds, start_zygote
 
 
-def slot(index, sock, permit_fd):
+def slot(index, ends):
     """Obey: 'x<code>' exits, 'k' kills itself, anything else is echoed."""
+    sock = ends.sock
     while order := sock.recv(100):
         if order.startswith(b"x"):
             raise SystemExit(int(order[1:]))
@@ -36,11 +37,9 @@ class Yard:
 
     def spawn(self, index):
         ours, theirs = socket.socketpair()
-        read_fd, write_fd = os.pipe()
-        with theirs:
-            self.zygote.spawn(index, theirs, read_fd)
-        os.close(read_fd)
-        os.close(write_fd)
+        ends = SlotEnds(theirs, *os.pipe())
+        self.zygote.spawn(index, ends)
+        ends.close()
         self.socks[index] = ours
         return self.next_report(Born, index).pid
 

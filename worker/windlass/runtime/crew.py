@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import selectors
 import signal
-import socket
 from collections.abc import Callable
 from typing import Protocol
 
@@ -23,7 +22,7 @@ from windlass.runtime.recycling import (
 )
 from windlass.runtime.slots import Slot
 from windlass.runtime.state import WorkerState
-from windlass.runtime.zygote import Born, Ended
+from windlass.runtime.zygote import Born, Ended, SlotEnds
 
 log = get_logger(__name__)
 
@@ -44,7 +43,7 @@ class Spawner(Protocol):
     def fileno(self) -> int:
         """Readable when there are reports."""
 
-    def spawn(self, slot: int, sock: socket.socket, permit_fd: int) -> None:
+    def spawn(self, slot: int, ends: SlotEnds) -> None:
         """Start a process that serves the slot."""
 
     def kill(self, slot: int, signum: int) -> None:
@@ -106,20 +105,22 @@ class Crew:
 
     def watch_writes(self, slot: Slot) -> None:
         """Have the selector say when the slot's socket takes more."""
-        self._watch(slot, selectors.EVENT_READ | selectors.EVENT_WRITE)
+        if slot.is_watched and not slot.is_write_watched:
+            slot.is_write_watched = True
+            self._selector.register(
+                slot.sock, selectors.EVENT_WRITE, lambda mask: self._on_ready(slot, mask)
+            )
 
     def flush(self, slot: Slot) -> None:
         """Write what waits; stop watching for writes when all is out."""
         slot.flush()
         if not slot.is_sending:
-            self._watch(slot, selectors.EVENT_READ)
+            self._unwatch_writes(slot)
 
-    def _watch(self, slot: Slot, mask: int) -> None:
-        if not slot.is_watched:
-            return
-        key = self._selector.get_key(slot)
-        if key.events != mask:
-            self._selector.modify(slot, mask, key.data)
+    def _unwatch_writes(self, slot: Slot) -> None:
+        if slot.is_write_watched:
+            slot.is_write_watched = False
+            self._selector.unregister(slot.sock)
 
     @property
     def has_many_lanes(self) -> bool:
@@ -128,6 +129,7 @@ class Crew:
 
     def unwatch(self, slot: Slot) -> None:
         """Stop watching a slot whose process has closed its end."""
+        self._unwatch_writes(slot)
         if slot.is_watched:
             slot.is_watched = False
             self._selector.unregister(slot)

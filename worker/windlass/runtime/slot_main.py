@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from windlass.runtime import wire
 
 if TYPE_CHECKING:
     from windlass.runtime.outcome import Outcome
+    from windlass.runtime.zygote import SlotEnds
 
 _READ_SIZE = 262_144
 
@@ -35,14 +35,13 @@ class Begun:
 
 
 class Channel:
-    """A slot's end of the socket and of the permit pipe.
+    """A slot's ends of the socket and of the two pipes.
 
     `take` and `take_ready` are for one thread; `answer` and `note` for any.
     """
 
-    def __init__(self, sock: socket.socket, permit_fd: int) -> None:
-        self.sock = sock
-        self.permit_fd = permit_fd
+    def __init__(self, ends: SlotEnds) -> None:
+        self.sock, self.permit_fd, self._answer_fd = ends
         #: Set by a STOP frame or by the end of the supervisor: begin nothing more.
         self.is_closed = False
         #: Sequence numbers that the supervisor wants cancelled, for pools that can.
@@ -51,9 +50,9 @@ class Channel:
         self._queue: deque[tuple[int, int, wire.Handed, float]] = deque()
         self._send_lock = threading.Lock()
         self._poll = select.poll()
-        self._poll.register(permit_fd, select.POLLIN)
-        self._poll.register(sock, select.POLLIN)
-        os.set_blocking(permit_fd, False)
+        self._poll.register(self.permit_fd, select.POLLIN)
+        self._poll.register(self.sock, select.POLLIN)
+        os.set_blocking(self.permit_fd, False)
 
     def take(self) -> Begun | None:
         """Wait for a permit and return its message; None when the slot is to end."""
@@ -129,13 +128,16 @@ class Channel:
     def _send(self, frame: bytes) -> None:
         try:
             with self._send_lock:
-                self.sock.sendall(frame)
+                sent = os.write(self._answer_fd, frame)
+                while sent < len(frame):  # a long one, and the pipe is full
+                    frame = frame[sent:]
+                    sent = os.write(self._answer_fd, frame)
         except OSError:
             self.is_closed = True  # the supervisor is gone, and the zygote about to end this
 
 
-def serve_slot(sock: socket.socket, permit_fd: int, loop: Callable[[Channel], None]) -> None:
+def serve_slot(ends: SlotEnds, loop: Callable[[Channel], None]) -> None:
     """Say that the slot is up, and run the pool's loop on its channel until it ends."""
-    channel = Channel(sock, permit_fd)
+    channel = Channel(ends)
     channel.note(wire.READY)
     loop(channel)

@@ -4,7 +4,7 @@
     ──────────                                ────────────
     batch frame  ───── socket ─────────────>  queue
     a permit a message ── pipe ────────────>  one read for each message that begins
-    <───────────────── socket ──────────────  one answer a message
+    <───────────────── pipe ────────────────  one answer a message
 
 The supervisor holds the read end of the permit pipe too. What it reads from it has not begun and
 never will: the kernel gives each permit to one reader. So work comes back from a slot that blocks,
@@ -23,6 +23,7 @@ from collections.abc import Callable
 
 from windlass.runtime import pacing, wire
 from windlass.runtime.hand import Entry
+from windlass.runtime.zygote import SlotEnds
 
 _READ_SIZE = 262_144
 _NEVER = float("inf")
@@ -42,11 +43,11 @@ class Slot:
     """
 
     __slots__ = (
-        "_inbox", "_outbox", "_permit_r", "_permit_w", "_permits_due", "_sock",
+        "_answer_r", "_inbox", "_outbox", "_permit_r", "_permit_w", "_permits_due",
         "deadlines", "doom", "doom_text", "doomed_seq", "generation", "has_been_told",
         "head_since", "held", "index", "is_gone", "is_ready", "is_retiring",
-        "is_stalled", "is_watched", "kill_at", "lanes", "load_s", "next_seq", "pid",
-        "quota", "reserved", "runs", "started_at", "suspects",
+        "is_stalled", "is_watched", "is_write_watched", "kill_at", "lanes", "load_s", "next_seq",
+        "pid", "quota", "reserved", "runs", "sock", "started_at", "suspects",
     )  # fmt: skip
 
     def __init__(self, index: int, lanes: int) -> None:
@@ -64,6 +65,7 @@ class Slot:
         self.has_been_told = False
         #: Whether the selector watches it, and whether the process has closed its end.
         self.is_watched = False
+        self.is_write_watched = False
         self.is_gone = False
         #: When a process that was asked to end by another signal is killed, monotonic.
         self.kill_at: float | None = None
@@ -85,22 +87,27 @@ class Slot:
         self._inbox = bytearray()
         self._outbox = bytearray()
         self._permits_due = 0
-        self._permit_r = self._permit_w = -1
-        self._sock: socket.socket
+        self._permit_r = self._permit_w = self._answer_r = -1
+        self.sock: socket.socket
 
-    def open(self, spawn: Callable[[int, socket.socket, int], None], now: float) -> None:
-        """Make socket and pipe, and have a process started on their other ends."""
+    def open(self, spawn: Callable[[int, SlotEnds], None], now: float) -> None:
+        """Make socket and pipes, and have a process started on their other ends."""
         ours, theirs = socket.socketpair()
         self._permit_r, self._permit_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._answer_r, answer_w = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._answer_r, False)
         ours.setblocking(False)
-        self._sock = ours
+        self.sock = ours
         self.started_at = now
-        with theirs:
-            spawn(self.index, theirs, self._permit_r)
+        try:
+            spawn(self.index, SlotEnds(theirs, self._permit_r, answer_w))
+        finally:
+            theirs.close()
+            os.close(answer_w)
 
     def fileno(self) -> int:
-        """The socket, for the selector."""
-        return self._sock.fileno()
+        """The pipe of answers, for the selector."""
+        return self._answer_r
 
     @property
     def is_sending(self) -> bool:
@@ -180,7 +187,7 @@ class Slot:
         outbox = self._outbox
         try:
             while outbox:
-                sent = self._sock.send(outbox)
+                sent = self.sock.send(outbox)
                 del outbox[:sent]
         except BlockingIOError:
             return
@@ -196,7 +203,7 @@ class Slot:
         inbox = self._inbox
         try:
             while True:
-                chunk = self._sock.recv(_READ_SIZE)
+                chunk = os.read(self._answer_r, _READ_SIZE)
                 if not chunk:
                     self.is_gone = True
                     break
@@ -290,10 +297,10 @@ class Slot:
     def close(self) -> None:
         """Close this side."""
         if self._permit_r >= 0:
-            self._sock.close()
-            os.close(self._permit_r)
-            os.close(self._permit_w)
-            self._permit_r = self._permit_w = -1
+            self.sock.close()
+            for fd in (self._permit_r, self._permit_w, self._answer_r):
+                os.close(fd)
+            self._permit_r = self._permit_w = self._answer_r = -1
 
     def _unread_permits(self) -> int:
         if self._permit_r < 0:

@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from windlass.runtime.zygote import Born, Ended, SlotEntry
+from windlass.runtime.zygote import Born, Ended, SlotEnds, SlotEntry
 
 
 class SoloSpawner:
@@ -20,7 +20,7 @@ class SoloSpawner:
     def __init__(self) -> None:
         self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._reports: list[Born | Ended] = []
-        self._given: tuple[socket.socket, int] | None = None
+        self._given: SlotEnds | None = None
         self._is_given = threading.Event()
         self._is_forsaken = False
 
@@ -28,9 +28,9 @@ class SoloSpawner:
         """Readable when there are reports."""
         return self._read_fd
 
-    def spawn(self, slot: int, sock: socket.socket, permit_fd: int) -> None:
+    def spawn(self, slot: int, ends: SlotEnds) -> None:
         """Give the slot's ends to the main thread."""
-        self._given = (sock.dup(), os.dup(permit_fd))
+        self._given = SlotEnds(ends.sock.dup(), os.dup(ends.permits), os.dup(ends.answers))
         self._is_given.set()
         self._report(Born(slot, os.getpid()))
 
@@ -62,10 +62,8 @@ class SoloSpawner:
         thread.start()
         self._is_given.wait()
         if self._given is not None:
-            sock, permit_fd = self._given
-            with sock:
-                entry(0, sock, permit_fd)
-            os.close(permit_fd)
+            entry(0, self._given)
+            self._given.close()
         thread.join()
 
     def _supervise(self, supervise: Callable[[], None]) -> None:
@@ -77,7 +75,7 @@ class SoloSpawner:
                 os._exit(0)
             if self._given is not None:
                 # The supervisor's end stays open until its parts are closed; this ends the slot.
-                self._given[0].shutdown(socket.SHUT_RDWR)
+                self._given.sock.shutdown(socket.SHUT_RDWR)
 
     def _report(self, report: Born | Ended) -> None:
         self._reports.append(report)

@@ -31,7 +31,7 @@ from windlass.runtime.shutdown import StopKind
 from windlass.runtime.slot_main import serve_slot
 from windlass.runtime.solo_spawner import SoloSpawner
 from windlass.runtime.state import WorkerState
-from windlass.runtime.zygote import SlotEntry, ignore_signals, start_zygote
+from windlass.runtime.zygote import SlotEnds, SlotEntry, ignore_signals, start_zygote
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
@@ -192,10 +192,10 @@ class Worker:
             module = importlib.import_module("windlass.runtime.thread_limits")
             soft_limit = module.ThreadLimit if pool.name == "threads" else module.LoopLimit
 
-        def entry(_index: int, sock: Any, permit_fd: int) -> None:
+        def entry(_index: int, ends: SlotEnds) -> None:
             executor = Executor(app, hostname=hostname, soft_limit=soft_limit(), pool=pool.name)
             signals.worker_process_init.send(None)
-            serve_slot(sock, permit_fd, lambda channel: loop(channel, executor, lanes))
+            serve_slot(ends, lambda channel: loop(channel, executor, lanes))
 
         return entry
 

@@ -21,11 +21,33 @@ import struct
 import sys
 import traceback
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
-#: What runs in a forked slot: (slot index, socket to the supervisor, read end of the permits).
-SlotEntry = Callable[[int, socket.socket, int], None]
+
+class SlotEnds(NamedTuple):
+    """A slot's ends of its connection to the supervisor.
+
+    Attributes:
+        sock: Messages come in; its end says that the supervisor is gone.
+        permits: Pipe, read end: a byte for each message that may begin.
+        answers: Pipe, write end. (A pipe, since many small writes cost half of a socket's.)
+    """
+
+    sock: socket.socket
+    permits: int
+    answers: int
+
+    def close(self) -> None:
+        """Close them here; the processes that got them keep theirs."""
+        self.sock.close()
+        os.close(self.permits)
+        os.close(self.answers)
+
+
+#: What runs in a forked slot: (slot index, its ends).
+SlotEntry = Callable[[int, SlotEnds], None]
 
 _SPAWN, _KILL = 1, 2
 _BORN, _ENDED = 1, 2
@@ -73,9 +95,10 @@ class ZygoteClient:
         """Readable when there are reports."""
         return self._sock.fileno()
 
-    def spawn(self, slot: int, sock: socket.socket, permit_fd: int) -> None:
-        """Ask for a process that serves the slot; `sock` and `permit_fd` are sent along."""
-        socket.send_fds(self._sock, [_ORDER.pack(_SPAWN, slot, 0)], [sock.fileno(), permit_fd])
+    def spawn(self, slot: int, ends: SlotEnds) -> None:
+        """Ask for a process that serves the slot; its ends are sent along."""
+        fds = [ends.sock.fileno(), ends.permits, ends.answers]
+        socket.send_fds(self._sock, [_ORDER.pack(_SPAWN, slot, 0)], fds)
 
     def kill(self, slot: int, signum: int) -> None:
         """Send a signal to the slot's process group; nothing happens when it is gone."""
@@ -181,14 +204,14 @@ class _Zygote:
     def _obey(self) -> bool:
         """Carry out one order; False when the supervisor is gone."""
         try:
-            order, fds, _flags, _address = socket.recv_fds(self._sock, _ORDER.size, 2)
+            order, fds, _flags, _address = socket.recv_fds(self._sock, _ORDER.size, 3)
         except ConnectionError:
             return False
         if len(order) < _ORDER.size:
             return False
         kind, slot, signum = _ORDER.unpack(order)
         if kind == _SPAWN:
-            self._spawn(slot, socket.socket(fileno=fds[0]), fds[1])
+            self._spawn(slot, SlotEnds(socket.socket(fileno=fds[0]), fds[1], fds[2]))
         else:
             for pid, owner in self._slots.items():
                 if owner == slot:
@@ -196,16 +219,15 @@ class _Zygote:
                         os.killpg(pid, signum)
         return True
 
-    def _spawn(self, slot: int, sock: socket.socket, permit_fd: int) -> None:
+    def _spawn(self, slot: int, ends: SlotEnds) -> None:
         pid = os.fork()
         if pid == 0:
             os.setpgid(0, 0)
             self._become_slot()
-            _guarded(lambda: self._entry(slot, sock, permit_fd))
+            _guarded(lambda: self._entry(slot, ends))
         with contextlib.suppress(PermissionError, ProcessLookupError):
             os.setpgid(pid, pid)  # both sides do it: whoever comes first, a kill finds the group
-        sock.close()
-        os.close(permit_fd)
+        ends.close()
         self._slots[pid] = slot
         self._report(_BORN, slot, pid, 0)
 
