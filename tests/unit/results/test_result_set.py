@@ -23,6 +23,7 @@ class Counting(MemoryResults):
     def __init__(self) -> None:
         super().__init__()
         self.trips = 0
+        self.timeouts: list[float | None] = []
 
     def get_raw(self, task_id: str) -> bytes | None:
         self.trips += 1
@@ -36,6 +37,7 @@ class Counting(MemoryResults):
         self, task_ids: Sequence[str], timeout_s: float | None
     ) -> tuple[str, bytes] | None:
         self.trips += 1
+        self.timeouts.append(timeout_s)
         return super().wait_raw(task_ids, timeout_s)
 
     def succeed(self, task_id: str, value: Any) -> None:
@@ -135,6 +137,20 @@ def test_the_timeout_is_for_all_members_together(backend: Counting, abc: ResultS
         abc.get(timeout=0.01)
     with pytest.raises(errors.TimeoutError, match=r"2 of 3 tasks did not end within 0.01 s"):
         list(abc.iter_native(timeout=0.01))
+
+
+def test_each_member_waits_for_what_is_left_of_the_timeout(
+    backend: Counting, abc: ResultSet[Any]
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        values = pool.submit(abc.get, 20)
+        for task_id in "abc":
+            eventually(lambda task_id=task_id: task_id in backend._listeners)
+            backend.succeed(task_id, 1)
+        values.result()
+
+    first, second, third = (timeout or 0.0 for timeout in backend.timeouts)
+    assert 20 >= first > second > third > 0
 
 
 def test_ready_results_cost_a_round_trip_a_hundred(app: Windlass, backend: Counting) -> None:
