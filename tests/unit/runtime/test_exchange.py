@@ -51,6 +51,9 @@ class Broker:
         self.note("unpark", queue, tasks)
         return 3
 
+    def close(self):
+        self.closed = True
+
     def interrupt(self):
         self.note("interrupt")
 
@@ -124,6 +127,14 @@ def test_error_is_posted_and_the_thread_lives(exchange, broker, mailbox, error):
     exchange.submit(Job(settlements=[], request=REQUEST))
 
     assert next_mail(mailbox).error is None
+
+
+def test_idle_connections_are_given_up_with_a_dead_one(exchange, broker, mailbox):
+    broker.error = OperationalError("away")
+    exchange.submit(Job(settlements=[], request=REQUEST))
+    next_mail(mailbox)
+
+    assert broker.closed
 
 
 def test_waker_waits_once_for_each_order(broker, mailbox):

@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from windlass.brokers.base import Fetched, FetchRequest, Settlement, StoredResult
+from windlass.errors import OperationalError
 from windlass.runtime.settle import Unfenced
 
 
@@ -153,6 +154,9 @@ class Exchange:
                 answer = self.run_once(job)
             except Exception as error:  # the loop decides; this thread never dies
                 answer = Answer(job=job, error=error)
+                if isinstance(error, OperationalError):
+                    # Idle connections are as dead as this one, and would each fail once more.
+                    self._broker.close()
             answer.at = monotonic()
             self._post(answer)
 
