@@ -4,6 +4,7 @@ The make targets (`make/cluster.mk`) are these commands; see `docs/how-to/test-c
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -59,8 +60,12 @@ def _prepare(arguments: argparse.Namespace) -> int:
 def _down(arguments: argparse.Namespace) -> int:
     ApiLevel(_API_NAME).down()
     leftovers.sweep()
-    if not arguments.api_only:
-        _provider(arguments).down()
+    if arguments.api_only:
+        return 0
+    # Whatever brought it up: another provider may be the first choice by now.
+    for name in [arguments.provider] if arguments.provider else CHOICES:
+        with contextlib.suppress(NotPossibleHereError):
+            choose(name).down()
     return 0
 
 

@@ -157,7 +157,7 @@ class Native:
         """Packages and programs."""
         debian.ensure(debian.RUN_NODES)
         if not programs.RUNC.is_built():
-            debian.ensure(debian.BUILD_RUNC, libraries={"libseccomp-dev": "libseccomp"})
+            debian.ensure(debian.BUILD_RUNC)
         programs.build(programs.FULL_LEVEL)
         images.pause_manifest()
 
