@@ -28,7 +28,7 @@ from windlass_operator.scaling.smoothing import QueueHistory, QueueTotals, updat
 from windlass_operator.store import Body, Key, Store
 from windlass_operator.views import deployment_view, pod_view
 
-#: Without arrivals for so long the rate is exactly 0: the default down window.
+#: Down window where no autoscaled pool names one.
 QUIET_S = 300.0
 
 
@@ -90,6 +90,7 @@ class Histories:
 
     def follow(self, world: World, brokers: Brokers) -> None:
         """Take the newest readings in, and forget queues that are gone."""
+        quiet = _quiet_times(world)
         for key, queue in world.queues.items():
             reading, view = _reading(world, brokers, key)
             if reading is None or view is None or queue.queue_name not in view.depths:
@@ -101,13 +102,25 @@ class Histories:
                 completed=depth.completed,
                 service_ms=depth.service_ms,
             )
-            self._known[key] = update(self.of(key), totals, QUIET_S)
+            self._known[key] = update(self.of(key), totals, quiet.get(key, QUIET_S))
         for key in [key for key in self._known if key not in world.queues]:
             del self._known[key]
 
     def of(self, key: Key) -> QueueHistory:
         """What is known of one queue."""
         return self._known.get(key, QueueHistory())
+
+
+def _quiet_times(world: World) -> dict[Key, float]:
+    """After how long without arrivals a queue's rate is exactly 0: its pools' down window."""
+    times: dict[Key, float] = {}
+    for (namespace, _), pool in world.pools.items():
+        if pool.spec.autoscaling is not None:
+            for ref in pool.spec.queues:
+                known = times.get((namespace, ref.name), 0.0)
+                window = pool.spec.autoscaling.scale_down.window
+                times[namespace, ref.name] = max(known, window)
+    return times
 
 
 def build_views(world: World, brokers: Brokers, histories: Histories) -> None:
