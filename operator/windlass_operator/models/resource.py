@@ -5,19 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from windlass.errors import WindlassError, nearest
 
 API_VERSION = "windlass.dev/v1alpha1"
+#: Of the objects that a spec may name.
+OBJECT_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 S = TypeVar("S", bound="Spec")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One field that is wrong: where, from `spec` on, and what is expected there."""
+
+    path: tuple[str | int, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(map(str, self.path))}{self.text}"
 
 
 class InvalidSpecError(WindlassError):
     """A resource's spec cannot be used; the text names each field and what it may be."""
+
+    def __init__(self, text: str, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(text)
+        self.problems = problems
 
 
 class Spec(BaseModel):
@@ -82,19 +100,56 @@ def read_spec(model: type[S], body: Mapping[str, Any]) -> S:
     try:
         return model.model_validate(body.get("spec") or {})
     except ValidationError as error:
-        identity = identity_of(body)
-        lines = [_line(model, problem) for problem in error.errors()]
-        raise InvalidSpecError(
-            f"{identity.kind} {identity.key} has an invalid spec: {'; '.join(lines)}."
-        ) from error
+        raise _invalid(model, body, error) from error
 
 
-def _line(model: type[BaseModel], problem: Any) -> str:
-    path = ".".join(str(part) for part in ("spec", *problem["loc"]))
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        names = [field.alias or name for name, field in model.model_fields.items()]
-        return f"{path} is not a field.{nearest(str(problem['loc'][-1]), names)}".rstrip(".")
-    if problem["type"] == "missing":
-        return f"{path} is required"
-    return f"{path}: {message}"
+def check_spec(model: type[S], body: Mapping[str, Any]) -> None:
+    """As `read_spec`, but as strict as the API server: "3" is no number, 1 is not true.
+
+    Raises:
+        InvalidSpecError: With one line for each field that is wrong.
+    """
+    try:
+        # Strictly of JSON, since a list is no tuple and a word no enum in Python's strict mode.
+        spec = {} if body.get("spec") is None else body["spec"]
+        model.model_validate_json(msgspec.json.encode(spec, enc_hook=str), strict=True)
+    except ValidationError as error:
+        raise _invalid(model, body, error) from error
+
+
+def _invalid(
+    model: type[BaseModel], body: Mapping[str, Any], error: ValidationError
+) -> InvalidSpecError:
+    identity = identity_of(body)
+    problems = tuple(_problem(model, each) for each in error.errors())
+    lines = "; ".join(map(str, problems))
+    text = f"{identity.kind} {identity.key} has an invalid spec: {lines}."
+    return InvalidSpecError(text, problems)
+
+
+def _problem(model: type[BaseModel], found: Any) -> Problem:
+    path = ("spec", *found["loc"])
+    message = str(found["msg"]).removeprefix("Value error, ")
+    if found["type"] == "extra_forbidden":
+        fields = _model_at(model, found["loc"][:-1]).model_fields
+        names = [field.alias or name for name, field in fields.items()]
+        hint = nearest(str(found["loc"][-1]), names)
+        known = "" if hint else f" Known are: {', '.join(names)}"
+        return Problem(path=path, text=f" is not a field.{hint}{known}")
+    if found["type"] == "missing":
+        return Problem(path=path, text=" is required")
+    given = found["input"]
+    is_said = given is None or isinstance(given, dict | list) or repr(given) in message
+    return Problem(path=path, text=f": {message}" + ("" if is_said else f", not {given!r}"))
+
+
+def _model_at(model: type[BaseModel], path: tuple[str | int, ...]) -> type[BaseModel]:
+    """Return the model of the spec that is nested at the path."""
+    for part in path:
+        field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
+        if field is None:
+            continue  # an index of a list
+        kinds = [field.annotation, *get_args(field.annotation)]
+        nested = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        model = nested[0] if nested else model
+    return model
