@@ -23,6 +23,16 @@ def test_offset_is_within_the_delays_and_never_ahead_of_the_broker(delays_s, tru
     assert clock.offset_ms >= true_ms - max(delays_s) * 1000 - 0.01
 
 
+def test_answer_that_came_sooner_is_believed_at_once_and_a_late_one_hardly():
+    clock = BrokerClock()
+    clock.measure(10_000.0, 0.5)
+    clock.measure(11_000.0, 1.0)
+    assert clock.offset_ms == 10_000.0
+    clock.measure(12_000.0, 2.1)
+
+    assert 9_990.0 < clock.offset_ms < 10_000.0
+
+
 def test_clock_that_was_set_back_is_followed_at_once():
     clock = BrokerClock()
     clock.measure(1_000_000.0, 0.0)

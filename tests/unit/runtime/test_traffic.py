@@ -242,6 +242,18 @@ def test_failed_wait_is_followed_by_a_fetch_since_the_broker_forgot_that_we_wait
     assert len(road.exchange.jobs) == 2
 
 
+def test_after_an_outage_comes_a_fetch_before_the_next_wait(road):
+    road.advance(10.0, want=1)
+    road.answer(10.0, fetched=fetched())  # the broker knows that we wait, and then forgets
+    road.traffic.settle(done(), now=10.1)
+    road.advance(10.1, want=1, is_due=False)
+    road.answer(10.1, error=OperationalError("away"))
+    road.advance(12.0, want=1)
+
+    assert road.exchange.jobs[-1].request is not None
+    assert road.waker.orders == []
+
+
 def test_settlement_that_the_server_refuses_is_found_and_dropped_and_the_others_pass(road):
     now = 10.0
     for n in range(3):

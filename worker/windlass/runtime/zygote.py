@@ -239,9 +239,8 @@ class _Zygote:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        # TERM and INT may come from whoever stops the whole group (systemd, a terminal): it is
-        # the supervisor that decides what becomes of a slot.
-        ignore_signals(signal.SIGINT, signal.SIGTERM)
+        # TERM and INT stay without effect, as in the zygote: they may come from whoever stops the
+        # whole group (systemd, a terminal), and it is the supervisor that decides about a slot.
 
     def _reap(self) -> None:
         while self._slots:
