@@ -1,4 +1,4 @@
-"""The broker restarts, stands still, or the worker itself is stopped: nothing lost, nobody twice."""
+"""The broker restarts, stands still, or the worker is stopped: nothing lost, nobody twice."""
 
 from __future__ import annotations
 
