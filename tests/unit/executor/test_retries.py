@@ -66,6 +66,18 @@ def test_retry_stores_the_exception_that_led_to_it(app: Windlass, run: Any) -> N
     assert "KeyError: 'a'" in ran.meta.traceback
 
 
+def test_nothing_after_a_retry_runs(app: Windlass, run: Any) -> None:
+    after: list[str] = []
+
+    @app.task(bind=True)
+    def work(self: Any) -> None:
+        self.retry()
+        after.append("never")
+
+    assert isinstance(run(work).outcome, Retried)
+    assert after == []
+
+
 def test_throw_false_returns_the_retry_and_the_retry_happens(app: Windlass, run: Any) -> None:
     seen: list[Any] = []
 

@@ -273,6 +273,18 @@ def test_tree_of_calls_names_root_and_parent(app: Windlass, task: Task[..., Any]
     assert running.children == [result]
 
 
+def test_what_an_inline_call_sends_belongs_to_the_task_around_it(
+    app: Windlass, task: Task[..., Any]
+) -> None:
+    helper = app.task(name="helper")(lambda: task.delay(1))
+    running = Context(id="outer", root_id="root", called_directly=False)
+    with context.pushed(task, running):
+        helper()
+
+    headers = opened(last(app)).headers
+    assert (headers.root_id, headers.parent_id) == ("root", "outer")
+
+
 def test_first_task_is_the_root_of_what_it_sends(app: Windlass, task: Task[..., Any]) -> None:
     with context.pushed(task, Context(id="first", called_directly=False)):
         task.delay(1)
