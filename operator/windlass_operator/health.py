@@ -1,7 +1,7 @@
 """The operator's own health port: /livez, /readyz, /metrics.
 
 Liveness fails only on a loop that is stuck; never because a broker or the API server is away.
-Readiness means that the first listing of every watch has come in; a standby is ready too.
+Readiness of the leader means that the first listing has come in; a standby is ready too.
 """
 
 from __future__ import annotations

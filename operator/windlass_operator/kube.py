@@ -20,6 +20,8 @@ APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+#: Objects a page of a listing.
+_PAGE = 500
 #: kind -> (API prefix, plural).
 _PLACES = {
     "TaskQueue": ("/apis/windlass.dev/v1alpha1", "taskqueues"),
@@ -57,10 +59,10 @@ class Ref:
     name: str = ""
 
     def path(self, subresource: str = "") -> str:
-        """Path on the API server; of the collection when there is no name."""
+        """Path on the API server; of the collection when there is no name (or namespace)."""
         prefix, plural = _PLACES[self.kind]
         parts = [prefix]
-        if self.kind != "Namespace":
+        if self.kind != "Namespace" and self.namespace:
             parts.append(f"namespaces/{quote(self.namespace)}")
         parts.append(plural)
         if self.name:
@@ -99,6 +101,21 @@ class Kube:
             if error.status == 404:
                 return None
             raise
+
+    async def list_page(
+        self, kind: str, namespace: str, *, selector: str = "", more: str = ""
+    ) -> dict[str, Any]:
+        """Return a page of a kind's objects, of all namespaces if none is named.
+
+        Args:
+            kind: One that is known here.
+            namespace: '' for all.
+            selector: Of labels.
+            more: The `continue` of the page before.
+        """
+        query = {"limit": str(_PAGE), "labelSelector": selector, "continue": more}
+        query = {key: value for key, value in query.items() if value}
+        return await self._request("GET", Ref(kind=kind, namespace=namespace), query=query)
 
     async def apply(
         self, manifest: Mapping[str, Any], manager: str, *, subresource: str = ""

@@ -63,6 +63,7 @@ class Loop:
         applier: Applier,
         metrics: Metrics,
         tick_s: float,
+        image_pull_secrets: tuple[str, ...] = (),
     ) -> None:
         self._store = store
         self._brokers = brokers
@@ -70,6 +71,7 @@ class Loop:
         self._applier = applier
         self._metrics = metrics
         self._tick_s = tick_s
+        self._image_pull_secrets = image_pull_secrets
         self._memories: dict[Key, PoolMemory] = {}
         self._bound: dict[Key, str] = {}
         self._histories = Histories()
@@ -116,6 +118,7 @@ class Loop:
     async def tick(self, now_s: float) -> None:
         """Look at everything once and do what is to be done."""
         world = read_objects(self._store)
+        world.image_pull_secrets = self._image_pull_secrets
         for key, queue in world.queues.items():
             world.addresses[key] = await self._addresses.of(queue)
         await self._brokers.ensure_users(

@@ -1,6 +1,6 @@
 """`windlass-operator`: starts the parts in their order, and ends the process when one of them ends.
 
-settings -> client -> health port -> Lease -> watches (kopf) -> loop
+settings -> client -> health port -> Lease -> first listing -> watches (kopf) -> loop
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from windlass_operator.leader import Leader
 from windlass_operator.loop import Loop
 from windlass_operator.metrics import Metrics
 from windlass_operator.recorder import Recorder
+from windlass_operator.resync import Resync
 from windlass_operator.settings import OperatorSettings
 from windlass_operator.store import Store
 
@@ -33,8 +34,6 @@ log = logs.get_logger(__name__)
 
 #: A loop that has not ticked for so many periods is stuck.
 _STUCK_TICKS = 5
-#: The watches are given so long to bring their first listing in before the first tick.
-_SYNC_S = 1.0
 
 
 def kopf_settings() -> kopf.OperatorSettings:
@@ -83,8 +82,10 @@ class Operator:
             applier=self.applier,
             metrics=self.metrics,
             tick_s=settings.tick_s,
+            image_pull_secrets=settings.image_pull_secrets,
         )
-        self.health = Health(self.metrics.registry, live=[self._is_stuck], ready=[])
+        self.resync = Resync(kube, self.store, settings.watch_namespaces, self.loop.call)
+        self.health = Health(self.metrics.registry, live=[self._is_stuck], ready=[self._is_behind])
         self._stop = asyncio.Event()
         self._is_running = False
 
@@ -118,6 +119,7 @@ class Operator:
             asyncio.create_task(self.leader.keep(), name="leadership"),
             asyncio.create_task(self._watch(registry, stop_flag), name="watches"),
             asyncio.create_task(self._tick(), name="loop"),
+            asyncio.create_task(self.resync.run(), name="listings"),
         }
         done, _ = await asyncio.wait({stopping, *parts}, return_when=asyncio.FIRST_COMPLETED)
         ended = [task for task in done if task is not stopping]
@@ -143,9 +145,13 @@ class Operator:
         )
 
     async def _tick(self) -> None:
-        await asyncio.sleep(_SYNC_S)
+        await self.resync.first()
         self._is_running = True
         await self.loop.run()
+
+    def _is_behind(self) -> str:
+        is_behind = self.leader.is_leading and not self._is_running
+        return "the first listing has not come in" if is_behind else ""
 
     def _is_stuck(self) -> str:
         age_s = time.monotonic() - self.loop.ticked_s

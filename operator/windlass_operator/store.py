@@ -6,7 +6,7 @@ Filled by the handlers, read by `observe`. Only what is watched is here: no Secr
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from windlass_operator.desired.names import POOL
@@ -21,8 +21,6 @@ class Store:
     def __init__(self) -> None:
         self._bodies: defaultdict[str, dict[Key, Body]] = defaultdict(dict)
         self._of_pool: defaultdict[tuple[str, Key], dict[str, Body]] = defaultdict(dict)
-        #: Kinds whose first listing has come in.
-        self.synced: set[str] = set()
 
     def put(self, kind: str, body: Body) -> None:
         """Take a new body, unless a newer one is known."""
@@ -41,6 +39,23 @@ class Store:
         pool = body["metadata"].get("labels", {}).get(POOL)
         if pool:
             self._of_pool[kind, (key[0], pool)].pop(key[1], None)
+
+    def replace(self, kind: str, namespace: str, bodies: Sequence[Body], version: str) -> None:
+        """Take a whole listing in; what it does not show, and is not newer than it, is gone.
+
+        Args:
+            kind: Of all of them.
+            namespace: Of the listing, '' for all.
+            bodies: All that there is.
+            version: The listing's resourceVersion.
+        """
+        listed = {key_of(body) for body in bodies}
+        for key, body in list(self._bodies[kind].items()):
+            is_in_scope = namespace in ("", key[0])
+            if is_in_scope and key not in listed and _version(body) <= int(version):
+                self.drop(kind, body)
+        for body in bodies:
+            self.put(kind, body)
 
     def get(self, kind: str, namespace: str, name: str) -> Body | None:
         """Return one object."""
