@@ -20,8 +20,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: venv ## run real work on an embedded Redis and show it happen
-	@$(PY) -m windlass.demo
+demo: venv ## run real work with `windlass up`: workers 0 -> 3 -> 0 on an embedded Redis
+	@$(PY) -m windlass_operator.local.demo
 
 test: check unit integration ## pass every test this machine can run
 	@if [ -f make/cluster.mk ]; then $(MAKE) --no-print-directory test-cluster; fi

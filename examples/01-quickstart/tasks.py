@@ -6,7 +6,7 @@ import time
 
 from windlass import Windlass
 
-app = Windlass("quickstart")
+app = Windlass("quickstart", backend="redis://")  # results are kept where the queue is
 
 
 class NotYetError(Exception):

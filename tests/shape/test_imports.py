@@ -29,7 +29,7 @@ def test_commands_on_queues_do_not_import_the_worker() -> None:
     assert "windlass.runtime.worker" not in loaded
 
 
-@pytest.mark.parametrize("module", ["windlass", "windlass.cli.main", "windlass.demo"])
+@pytest.mark.parametrize("module", ["windlass", "windlass.cli.main", "windlass_operator.local.up"])
 def test_importing_starts_no_thread_and_says_nothing(module: str) -> None:
     code = f"import {module}, threading; assert threading.active_count() == 1"
 

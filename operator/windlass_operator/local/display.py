@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections import deque
+from dataclasses import dataclass
 from typing import TextIO
 
 from windlass_operator.local.snapshot import PoolRow, QueueRow, Snapshot
@@ -49,10 +50,22 @@ class Display(ABC):
         """Show the state of things."""
 
     def begin(self) -> None:
-        """Called before the first `show`."""
+        """Get ready for the first `show`."""
+        self.flush()
 
     def end(self) -> None:
-        """Called after the last `show`."""
+        """Show what is left."""
+        self.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    key: object
+    moving: object
+    at_s: float
+
+
+_NEVER = _Shown(None, None, 0.0)
 
 
 class PlainDisplay(Display):
@@ -62,7 +75,7 @@ class PlainDisplay(Display):
         super().__init__()
         self._stream = stream or sys.stdout
         self._began_s: float | None = None
-        self._shown: dict[str, tuple[object, float]] = {}
+        self._shown: dict[str, _Shown] = {}
 
     def _print(self, lines: list[tuple[str, str]]) -> None:
         width = max(len(pod) for pod, _ in lines)
@@ -83,13 +96,11 @@ class PlainDisplay(Display):
         self.flush()
 
     def _line(self, name: str, key: object, moving: object, line: str, at_s: float) -> None:
-        before = self._shown.get(name)
-        is_due = before is None or at_s - before[1] >= _REMINDER_S
-        if before is None or before[0] != (key, moving):
-            is_news = before is None or not isinstance(before[0], tuple) or before[0][0] != key
-            if is_news or is_due:
-                self._shown[name] = ((key, moving), at_s)
-                self._lines.append(("", f"{at_s:6.1f} s  {name}: {line}"))
+        before = self._shown.get(name, _NEVER)
+        if before.key == key and (before.moving == moving or at_s - before.at_s < _REMINDER_S):
+            return
+        self._shown[name] = _Shown(key, moving, at_s)
+        self._lines.append(("", f"{at_s:6.1f} s  {name}: {line}"))
 
 
 def pool_line(pool: PoolRow) -> str:

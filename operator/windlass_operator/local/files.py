@@ -15,11 +15,11 @@ from typing import Any
 
 from windlass.errors import nearest
 from windlass_operator.local.yaml_lines import Document, FileError, read_documents
-from windlass_operator.models.resource import API_VERSION, InvalidSpecError, check_spec
+from windlass_operator.models.resource import API_VERSION, InvalidSpecError, Spec, check_spec
 from windlass_operator.models.taskqueue import TaskQueueSpec
 from windlass_operator.models.workerpool import MAX_NAME, WorkerPoolSpec
 
-MODELS = {"TaskQueue": TaskQueueSpec, "WorkerPool": WorkerPoolSpec}
+MODELS: dict[str, type[Spec]] = {"TaskQueue": TaskQueueSpec, "WorkerPool": WorkerPoolSpec}
 _GROUP = API_VERSION.partition("/")[0]
 _SUFFIXES = (".yaml", ".yml")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -145,12 +145,10 @@ class _Reader:
             for kind, place in self._other_kinds.items()
         ]
         if self._ignored:
-            fields = " and ".join(f"spec.{name}" for name in self._ignored)
-            pools = dict.fromkeys(name for names in self._ignored.values() for name in names)
-            notes.append(
-                f"{fields} of {', '.join(pools)} mean nothing here: workers are processes of "
-                "this Python."
+            fields = "; ".join(
+                f"spec.{field} of {', '.join(pools)}" for field, pools in self._ignored.items()
             )
+            notes.append(f"workers are processes of this Python, so these are not used: {fields}.")
         return Resources(
             bodies=tuple(self._bodies),
             folders=self._folders,
@@ -160,7 +158,7 @@ class _Reader:
 
 
 def _problems_of_envelope(document: Document) -> list[str]:
-    """apiVersion and kind: what it is at all."""
+    """Look at what it is at all."""
     value = document.value
     if not isinstance(value, Mapping):
         return [
@@ -175,7 +173,11 @@ def _problems_of_envelope(document: Document) -> list[str]:
                 f"{document.place((name,))}: document {document.number} has no {name}. "
                 f"Add `{name}: {wanted}`."
             ]
-    group = str(version).partition("/")[0]
+    return _problems_of_kind(document, str(version), str(kind))
+
+
+def _problems_of_kind(document: Document, version: str, kind: str) -> list[str]:
+    group = version.partition("/")[0]
     if group != _GROUP:
         if kind in MODELS or nearest(group, [_GROUP]):
             return [
@@ -191,7 +193,7 @@ def _problems_of_envelope(document: Document) -> list[str]:
     if kind not in MODELS:
         return [
             f"{document.place(('kind',))}: kind: {kind!r} is not a kind of {_GROUP}. Expected "
-            f"{' or '.join(MODELS)}.{nearest(str(kind), MODELS)}"
+            f"{' or '.join(MODELS)}.{nearest(kind, MODELS)}"
         ]
     return []
 

@@ -188,6 +188,11 @@ class LocalLoop:
                 self._set_status(identity, action)
             case EmitEvent():
                 self._on_event(f"{identity.kind}/{identity.name}", action)
+            case _:
+                await self._on_broker(url, space, action)
+
+    async def _on_broker(self, url: str, space: str, action: Action) -> None:
+        match action:
             case CordonWorker():
                 await self._brokers.cordon(url, space, action.worker_id, action.ttl_s)
             case UncordonWorker():

@@ -37,6 +37,9 @@ _DRAW_S = 0.2
 _BROKER_TIMEOUT_S = 4.0
 #: After a cold stop; then KILL.
 _COLD_S = 10.0
+_STEP_S = 0.05
+#: So that workers need not warn of a broker that forgets: this one ends with the session anyway.
+_REDIS = {"appendonly": "yes", "appendfsync": "no"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,8 @@ class Session:
     """Runs resources until told to stop."""
 
     def __init__(self, resources: Resources, options: Options, display: Display) -> None:
-        refuse_secrets(resources) if not options.broker else None
+        if not options.broker:
+            refuse_secrets(resources)
         self._resources = resources
         self._options = options
         self.display = display
@@ -121,7 +125,7 @@ class Session:
         if self.broker_url or not needs_default(self._resources.bodies):
             yield None
             return
-        server = EmbeddedRedis()
+        server = EmbeddedRedis(config=_REDIS)
         try:
             await asyncio.to_thread(server.start)
             self.broker_url = server.url
@@ -224,7 +228,7 @@ class Session:
                 cold_since_s = cold_since_s or time.monotonic()
                 if time.monotonic() - cold_since_s > _COLD_S:
                     self._driver.kill()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(_STEP_S)
         await loop.look()
         self.display.show(self.snapshot, time.monotonic())
         self._say_goodbye(is_ours=is_ours)
@@ -243,9 +247,10 @@ class Session:
         if not self._driver.pids:
             return
         self._driver.stop_cold()
-        deadline_s = time.monotonic() + _COLD_S
-        while self._driver.pids and time.monotonic() < deadline_s:
-            await asyncio.sleep(0.05)
+        for _ in range(int(_COLD_S / _STEP_S)):
+            if not self._driver.pids:
+                return
+            await asyncio.sleep(_STEP_S)
         self._driver.kill()
 
 

@@ -117,12 +117,13 @@ def _pool_row(store: Store, key: Key, name: str) -> PoolRow:
     status = _status(store, "WorkerPool", key)
     trouble = _trouble(status)
     scaling = status.get("scaling") or {}
+    deployments = list(store.children("Deployment", *key))
     ready = _condition(status, "Ready")
     return PoolRow(
         name=name,
         desired=status.get("desiredReplicas", 0),
-        current=status.get("replicas", 0),
-        ready=status.get("readyReplicas", 0),
+        current=sum(body["status"]["replicas"] for body in deployments),
+        ready=sum(body["status"]["readyReplicas"] for body in deployments),
         busy=status.get("busySlots", 0),
         slots=status.get("slots", 0),
         reason=str(ready.get("reason", "")) if trouble else str(scaling.get("reason", "")),

@@ -33,8 +33,8 @@ class TableDisplay(Display):
 
     def end(self) -> None:
         """Leave the last table where it is."""
+        self.flush()
         if self._is_live:
-            self.flush()
             self._live.stop()
             self._is_live = False
 

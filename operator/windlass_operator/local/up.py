@@ -8,10 +8,14 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from windlass.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from windlass_operator.local.display import Display
 
 
 @click.command("up")
@@ -58,7 +62,7 @@ def command(
     return asyncio.run(run())
 
 
-def make_display(*, is_plain: bool):  # noqa: ANN201 - see below
+def make_display(*, is_plain: bool) -> Display:
     """Return a table on a terminal, else plain lines."""
     from rich.console import Console  # noqa: PLC0415 - needs the extra
 

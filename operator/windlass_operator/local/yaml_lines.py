@@ -59,7 +59,9 @@ def read_documents(file: Path) -> Iterator[Document]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}" if mark else str(file)
-        raise FileError(f"{where}: this is no YAML: {error.problem or error.context}.") from error
+        what = error.problem or error.context or ""
+        hint = " YAML is indented with spaces, not tabs." if "'\\t'" in what else ""
+        raise FileError(f"{where}: this is no YAML: {what}.{hint}") from error
     except yaml.YAMLError as error:
         raise FileError(f"{file}: this is no YAML: {error}.") from error
 
