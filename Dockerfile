@@ -42,6 +42,7 @@ RUN python3 -m venv /opt/build && /opt/build/bin/pip install --quiet --requireme
 COPY pyproject.toml README.md LICENSE ./
 COPY worker worker
 COPY operator operator
+COPY examples/01-quickstart examples/01-quickstart
 RUN /opt/build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /opt/venv/bin/pip install --quiet --no-deps --target /opt/windlass /wheels/*.whl
 
