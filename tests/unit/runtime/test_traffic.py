@@ -41,7 +41,10 @@ class Road:
     def __init__(self):
         self.exchange, self.waker, self.state = Exchange(), Waker(), WorkerState()
         terms = Terms(worker_id="w", queues=("a", "b"), lease_s=15.0)
-        self.traffic = Traffic(terms, self.exchange, self.waker, self.state)
+        self.dropped = []
+        self.traffic = Traffic(
+            terms, self.exchange, self.waker, self.state, on_dropped=self.dropped.append
+        )
 
     def advance(self, now, want=0, is_due=True):
         self.traffic.advance(want, is_due=is_due, now=now)
@@ -272,6 +275,7 @@ def test_settlement_that_the_server_refuses_is_found_and_dropped_and_the_others_
         now = max(now, road.traffic.next_time(now))
 
     assert settled == ["m0", "m2"]
+    assert road.dropped == [done(1)]
     assert road.traffic.settlements == []
 
 

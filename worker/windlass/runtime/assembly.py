@@ -132,7 +132,13 @@ class _Builder:
             self._mailbox.post,
         )
         waker = Waker(self._wait_broker, self._mailbox.post)
-        traffic = Traffic(self._terms(), exchange, waker, state)
+        traffic = Traffic(
+            self._terms(),
+            exchange,
+            waker,
+            state,
+            on_dropped=lambda settlement: self._grants.settled((settlement.token,)),
+        )
         casualties = Casualties(settler, traffic, state)
         crew = self._crew(spawner)
         dispatcher = Dispatcher(crew.slots, traffic, settler, crew.watch_writes)

@@ -156,7 +156,8 @@ class Exchange:
                 answer = Answer(job=job, error=error)
                 if isinstance(error, OperationalError):
                     # Idle connections are as dead as this one, and would each fail once more.
-                    self._broker.close()
+                    with contextlib.suppress(Exception):
+                        self._broker.close()
             answer.at = monotonic()
             self._post(answer)
 

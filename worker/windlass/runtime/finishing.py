@@ -103,20 +103,24 @@ class Finisher:
         """The broker has taken a job's settlements; those in `stale` it has refused."""
         settlements = answer.job.settlements
         acking = self._dispatcher.acking
-        stale = set(answer.stale)
+        # Refused, though the lease cannot have run out: an earlier try of the same job was carried
+        # out and its answer lost. Nothing was done by anybody else.
+        stale = {
+            settlement.id
+            for settlement in settlements
+            if answer.stale
+            and settlement.id in answer.stale
+            and not self._grants.is_surely_ours(settlement.token, now)
+        }
         if acking:
             for settlement in settlements:
                 if settlement.id in acking:
-                    # Refused, though the lease cannot have run out: an earlier try of the same
-                    # job was carried out and its answer lost. The message is ours.
-                    is_ours = settlement.id not in stale or self._grants.is_surely_ours(
-                        settlement.token, now
-                    )
+                    is_ours = settlement.id not in stale
                     self._dispatcher.acknowledged(settlement.id, is_ours=is_ours)
                     stale.discard(settlement.id)
         if stale:
             self._state.outcomes_refused_total += len(stale)
-            log.warning(events.OUTCOME_REFUSED, messages=len(stale), first=answer.stale[0])
+            log.warning(events.OUTCOME_REFUSED, messages=len(stale), first=min(stale))
         self._grants.settled(settlement.token for settlement in settlements)
 
 

@@ -7,6 +7,7 @@ For the supervisor's loop only. Next in the walk: `windlass.runtime.exchange`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from windlass import events
@@ -46,14 +47,29 @@ class Terms:
 class Traffic:
     """The loop's side of exchange and waker.
 
+    Args:
+        terms: Of every fetch.
+        exchange: Takes jobs.
+        waker: Waits.
+        state: Says whether the broker answers.
+        on_dropped: Told of a settlement that the server does not take: its lease is to run out.
+
     Attributes:
         settlements: Not sent yet.
         next_due_at: Monotonic time when the broker has something due, inf if nothing.
         is_registered: The last fetch found nothing: the broker wakes us when there is something.
     """
 
-    def __init__(self, terms: Terms, exchange: Exchange, waker: Waker, state: WorkerState) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        exchange: Exchange,
+        waker: Waker,
+        state: WorkerState,
+        on_dropped: Callable[[Settlement], None],
+    ) -> None:
         self._terms = terms
+        self._on_dropped = on_dropped
         self._exchange = exchange
         self._waker = waker
         self._state = state
@@ -273,5 +289,6 @@ class Traffic:
             # The server does not take this one. Its lease runs out, and the cap on deliveries
             # ends it; everything beside it goes on.
             lost = self.settlements.pop(0)
+            self._on_dropped(lost)
             self._tries = 0
             log.error(events.OUTCOME_REFUSED, message_id=lost.id, queue=lost.queue)

@@ -155,9 +155,10 @@ class Worker:
         if self._stop_asked is not None:
             machine.mailbox.post(self._stop_asked)
         restore = self._take_signals(machine)
-        probes = self._start_probes()
+        probes = None
         try:
             machine.start()
+            probes = self._start_probes()
             self._work(machine, spawner)
         finally:
             machine.stop(_GOODBYE_S)
