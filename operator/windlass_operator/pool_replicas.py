@@ -55,7 +55,7 @@ def plan_replicas(
     if current is not None:
         result = _plan_current(observed, result, current, decision, now_s)
     old = [d for d in observed.deployments if current is not None and d.name != current.name]
-    kept = observed.pool.spec.rollout.max_old_versions
+    kept = observed.pool.spec.rollout.old_versions
     # As long as the new version is not ready, the old ones do the work: newest first.
     needed = max(0, decision.replicas - (current.ready if current else 0))
     for age, deployment in enumerate(sorted(old, key=lambda d: -d.created_s)):

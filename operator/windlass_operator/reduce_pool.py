@@ -94,14 +94,14 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
     actions = (
         *children,
         *replicas.actions,
-        *_rollout_event(memory, template),
+        *_rollout_event(observed, memory, template),
         *_scale_events(current, replicas, decision),
         SetStatus(status=status),
     )
     remembered = replace(
         replicas.memory,
         scaling=decision.memory,
-        version=template.version if template else memory.version,
+        version=template.version if template and not observed.pool.spec.paused else memory.version,
     )
     return PoolOutcome(plan=Plan(actions=actions), memory=remembered, decision=decision)
 
@@ -181,8 +181,11 @@ def _if_changed(
     return None if same else marked
 
 
-def _rollout_event(memory: PoolMemory, template: WorkerTemplate | None) -> Sequence[Action]:
-    if template is None or memory.version in ("", template.version):
+def _rollout_event(
+    observed: PoolObserved, memory: PoolMemory, template: WorkerTemplate | None
+) -> Sequence[Action]:
+    is_paused = observed.pool.spec.paused
+    if template is None or is_paused or memory.version in ("", template.version):
         return ()
     message = f"Version {memory.version} -> {template.version}."
     return (EmitEvent(reason=EventReason.ROLLOUT_STARTED, message=message),)

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BeforeValidator
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_DURATION = re.compile(r"(?:\d+(?:ms|s|m|h|d))+")
-_PART = re.compile(r"(\d+)(ms|s|m|h|d)")
+_PART = re.compile(r"([0-9]+)(ms|s|m|h|d)")
 _MEMORY_KIB = {"Ki": 1, "Mi": 1024, "Gi": 1024 * 1024}
-_MEMORY = re.compile(r"(\d+)(Ki|Mi|Gi)")
 
 
-def parse_duration(value: object) -> float:
-    """Return seconds for words like 90s, 10m, 1h30m, 7d.
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How a quantity is written: what the schema in crds/ says of the same field."""
+
+    pattern: str
+    example: str
+    max_length: int = 32
+
+    def is_met(self, text: str) -> bool:
+        """Whether the text is of this form."""
+        return len(text) <= self.max_length and re.search(self.pattern, text) is not None
+
+
+DURATION = Words(r"^([0-9]+(s|m|h))+$", "'90s', '10m' or '1h30m'")
+LONG_DURATION = Words(r"^([0-9]+d|([0-9]+(s|m|h))+)$", "'90s', '10m', '1h30m' or '7d'")
+SHORT_DURATION = Words(r"^([0-9]+(ms|s|m|h))+$", "'200ms', '90s' or '5m'")
+MEMORY = Words(r"^[0-9]+(Ki|Mi|Gi)$", "'512Mi' or '2Gi'")
+
+
+def parse_duration(value: object, words: Words = DURATION) -> float:
+    """Return seconds for words like 90s, 10m, 1h30m.
 
     Raises:
         ValueError: Anything else, with the form that is expected.
@@ -23,10 +41,10 @@ def parse_duration(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         # pydantic turns a ValueError, not a TypeError, into a message for the user
         raise ValueError(  # noqa: TRY004
-            f"{value!r} has no unit; expected a number with s, m, h or d: '{value}s'"
+            f"{value!r} has no unit; expected a number with s, m or h: '{value}s'"
         )
-    if not isinstance(value, str) or not _DURATION.fullmatch(value):
-        raise ValueError(f"{value!r} is no duration; expected e.g. '90s', '10m' or '1h30m'")
+    if not isinstance(value, str) or not words.is_met(value):
+        raise ValueError(f"{value!r} is no duration; expected e.g. {words.example}")
     return sum(int(number) * _UNITS_S[unit] for number, unit in _PART.findall(value))
 
 
@@ -36,10 +54,9 @@ def parse_memory_kib(value: object) -> int:
     Raises:
         ValueError: Anything else, with the form that is expected.
     """
-    found = _MEMORY.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError(f"{value!r} is no memory size; expected e.g. '512Mi' or '2Gi'")
-    return int(found[1]) * _MEMORY_KIB[found[2]]
+    if not isinstance(value, str) or not MEMORY.is_met(value):
+        raise ValueError(f"{value!r} is no memory size; expected e.g. {MEMORY.example}")
+    return int(value[:-2]) * _MEMORY_KIB[value[-2:]]
 
 
 def short_age(seconds: float) -> str:
@@ -50,7 +67,13 @@ def short_age(seconds: float) -> str:
     return f"{int(seconds)}s"
 
 
-#: Seconds, written as words.
-Seconds = Annotated[float, BeforeValidator(parse_duration)]
+def _duration(words: Words) -> BeforeValidator:
+    return BeforeValidator(lambda value: parse_duration(value, words))
+
+
+#: Seconds, written as words; up to days; from milliseconds.
+Seconds = Annotated[float, DURATION, _duration(DURATION)]
+LongSeconds = Annotated[float, LONG_DURATION, _duration(LONG_DURATION)]
+ShortSeconds = Annotated[float, SHORT_DURATION, _duration(SHORT_DURATION)]
 #: KiB, written as words.
-Kibibytes = Annotated[int, BeforeValidator(parse_memory_kib)]
+Kibibytes = Annotated[int, MEMORY, BeforeValidator(parse_memory_kib)]

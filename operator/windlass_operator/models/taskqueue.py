@@ -9,8 +9,14 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from windlass_operator.models.quantities import Seconds, parse_duration
+from windlass_operator.models.object_names import OBJECT_NAME, checked_name
+from windlass_operator.models.quantities import LongSeconds, ShortSeconds
 from windlass_operator.models.resource import Identity, Spec, identity_of, read_spec
+
+#: The binding Secret carries the name as a label.
+MAX_NAME = 63
+_WHY = "the binding Secret carries it as a label"
+DAY_S = 86_400.0
 
 
 class DeletionPolicy(StrEnum):
@@ -23,14 +29,14 @@ class DeletionPolicy(StrEnum):
 class SecretKeyRef(Spec):
     """A key of a Secret of the same namespace."""
 
-    name: str
-    key: str = "url"
+    name: str = Field(min_length=1, max_length=253, pattern=OBJECT_NAME)
+    key: str = Field(default="url", min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")
 
 
 class BrokerRef(Spec):
     """Where the queue lives: exactly one of the two."""
 
-    url: str | None = Field(default=None, pattern=r"^(redis|rediss)://.+$")
+    url: str | None = Field(default=None, max_length=2048, pattern=r"^(redis|rediss)://.+$")
     secret_key_ref: SecretKeyRef | None = None
 
     @model_validator(mode="after")
@@ -45,7 +51,7 @@ class BrokerRef(Spec):
 class DeadLetterSpec(Spec):
     """Keeping of dead letters."""
 
-    retention: Seconds = parse_duration("7d")
+    retention: LongSeconds = Field(default=7 * DAY_S, ge=0, le=3650 * DAY_S)
 
 
 class TaskQueueSpec(Spec):
@@ -55,8 +61,8 @@ class TaskQueueSpec(Spec):
         default=None, min_length=1, max_length=120, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/@-]*$"
     )
     broker: BrokerRef | None = None
-    drain_target: Seconds = Field(default=60.0, gt=0)
-    expected_task_duration: Seconds | None = None
+    drain_target: LongSeconds = Field(default=60.0, ge=1, le=30 * DAY_S)
+    expected_task_duration: ShortSeconds | None = Field(default=None, ge=0.001, le=604_800)
     max_deliveries: int = Field(default=3, ge=1, le=1000)
     dead_letter: DeadLetterSpec = DeadLetterSpec()
     paused: bool = False
@@ -79,7 +85,7 @@ class TaskQueue:
             InvalidSpecError: Its spec cannot be used.
         """
         return cls(
-            identity=identity_of(body),
+            identity=checked_name(identity_of(body), MAX_NAME, _WHY),
             spec=read_spec(TaskQueueSpec, body),
             status=body.get("status") or {},
         )

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from windlass_operator.models.object_names import OBJECT_NAME, checked_name
+from windlass_operator.models.pod_template import checked_template
 from windlass_operator.models.quantities import Kibibytes, Seconds
 from windlass_operator.models.resource import Identity, Spec, identity_of, read_spec
 
 #: Deployments and Pods carry the name with a suffix; labels end at 63 characters.
 MAX_NAME = 47
+_WHY = "Deployments and Pods carry it with a suffix"
 _DEFAULT_TO_ZERO_S = 300.0
 
 
@@ -49,10 +52,18 @@ class RolloutStrategy(StrEnum):
     DRAIN = "Drain"
 
 
+class PullPolicy(StrEnum):
+    """When the image is pulled."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
 class QueueRef(Spec):
     """A TaskQueue object of the same namespace."""
 
-    name: str = Field(min_length=1, max_length=253)
+    name: str = Field(min_length=1, max_length=253, pattern=OBJECT_NAME)
 
 
 class TimeLimits(Spec):
@@ -71,17 +82,17 @@ class TimeLimits(Spec):
 class ScaleUp(Spec):
     """How the pool grows."""
 
-    window: Seconds = 0.0
+    window: Seconds = Field(default=0.0, ge=0, le=3600)
 
 
 class ScaleDown(Spec):
     """How the pool shrinks; times in seconds."""
 
     policy: ScaleDownPolicy = ScaleDownPolicy.IDLE_ONLY
-    window: Seconds = 300.0
-    to_zero_after: Seconds | None = None
+    window: Seconds = Field(default=300.0, ge=0, le=3600)
+    to_zero_after: Seconds | None = Field(default=None, ge=0, le=604_800)
     max_disruption_percent: int = Field(default=50, ge=1, le=100)
-    cordon_timeout: Seconds = 60.0
+    cordon_timeout: Seconds = Field(default=60.0, ge=1, le=3600)
 
     @property
     def idle_time_s(self) -> float:
@@ -100,6 +111,8 @@ class FallbackSpec(Spec):
     def _complete(self) -> Self:
         if self.behavior is not FallbackKind.HOLD and self.replicas is None:
             raise ValueError("behavior Static and AtLeast need replicas")
+        if self.behavior is FallbackKind.HOLD and self.replicas is not None:
+            raise ValueError("replicas means nothing with behavior Hold")
         return self
 
 
@@ -111,7 +124,7 @@ class Autoscaling(Spec):
     tasks_per_slot: int = Field(default=1, ge=1, le=100_000)
     target_utilization: int = Field(default=80, ge=10, le=100)
     activation: int = Field(default=0, ge=0, le=1_000_000)
-    wake_horizon: Seconds = 60.0
+    wake_horizon: Seconds = Field(default=60.0, ge=0, le=86_400)
     scale_up: ScaleUp = ScaleUp()
     scale_down: ScaleDown = ScaleDown()
     fallback: FallbackSpec | None = None
@@ -132,15 +145,30 @@ class Rollout(Spec):
     """How a new template reaches the workers."""
 
     strategy: RolloutStrategy = RolloutStrategy.ROLLING_UPDATE
-    max_old_versions: int = Field(default=2, ge=1, le=10)
+    max_old_versions: int | None = Field(default=None, ge=1, le=10)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.strategy is not RolloutStrategy.DRAIN and self.max_old_versions is not None:
+            raise ValueError("maxOldVersions means something only with strategy Drain")
+        return self
+
+    @property
+    def old_versions(self) -> int:
+        """Old versions that may work on: the one place where the default is resolved."""
+        return 2 if self.max_old_versions is None else self.max_old_versions
 
 
 class WorkerPoolSpec(Spec):
     """spec of a WorkerPool; times in seconds."""
 
-    app: str = Field(min_length=1, max_length=253)
-    image: str = Field(min_length=1, max_length=1024)
-    image_pull_policy: str = Field(default="IfNotPresent", pattern="^(Always|IfNotPresent|Never)$")
+    app: str = Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-Za-z0-9_.]*)?$",
+    )
+    image: str = Field(min_length=1, max_length=1024, pattern=r"^[^\s]+$")
+    image_pull_policy: PullPolicy = PullPolicy.IF_NOT_PRESENT
     queues: tuple[QueueRef, ...] = Field(min_length=1, max_length=50)
     pool: PoolKind = PoolKind.PREFORK
     concurrency: int = Field(default=1, ge=1, le=1000)
@@ -152,7 +180,9 @@ class WorkerPoolSpec(Spec):
     autoscaling: Autoscaling | None = None
     rollout: Rollout = Rollout()
     paused: bool = False
-    pod_template: dict[str, Any] = Field(default_factory=dict)
+    pod_template: Annotated[dict[str, Any], AfterValidator(checked_template)] = Field(
+        default_factory=dict
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -162,6 +192,10 @@ class WorkerPoolSpec(Spec):
             raise ValueError("pool solo runs one task at a time; set concurrency to 1")
         if self.pool is PoolKind.SOLO and self.time_limits.hard is not None:
             raise ValueError("pool solo cannot enforce timeLimits.hard")
+        if self.pool is PoolKind.SOLO and (self.max_tasks_per_child or self.max_memory_per_child):
+            raise ValueError(
+                "pool solo has no process to replace: leave out maxTasksPerChild, maxMemoryPerChild"
+            )
         names = [queue.name for queue in self.queues]
         if len(set(names)) != len(names):
             raise ValueError("queues must not name a queue twice")
@@ -184,7 +218,7 @@ class WorkerPool:
             InvalidSpecError: Its spec cannot be used.
         """
         return cls(
-            identity=identity_of(body),
+            identity=checked_name(identity_of(body), MAX_NAME, _WHY),
             spec=read_spec(WorkerPoolSpec, body),
             status=body.get("status") or {},
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from operator_builders import (
     NOW_S,
@@ -90,7 +93,7 @@ def test_more_replicas_of_somebody_else_are_scaled_in_without_stopping_a_busy_wo
 
     assert scales(result) == {}
     assert events(result) == [EventReason.REPLICA_CONFLICT]
-    assert [a.worker_id for a in result.actions if isinstance(a, CordonWorker)][0] == "p3@1"
+    assert next(a.worker_id for a in result.actions if isinstance(a, CordonWorker)) == "p3@1"
 
 
 def test_our_own_write_that_is_not_seen_yet_is_nobody_elses() -> None:
@@ -121,7 +124,7 @@ def test_after_three_corrections_there_is_a_truce_and_then_one_more() -> None:
         )
 
     assert corrected_at[:3] == [0, 5, 10]
-    assert all(b - a >= TRUCE_S for a, b in zip(corrected_at[2:], corrected_at[3:], strict=False))
+    assert all(b - a >= TRUCE_S for a, b in itertools.pairwise(corrected_at[2:]))
     assert conflict_at[0] == 15
     assert conflict_at == list(range(15, 700, 5)), "the condition must not flap"
 
@@ -149,8 +152,7 @@ def test_a_refused_scale_down_does_not_count_as_somebody_elses() -> None:
     memory = settled("emails", 2)
     result = plan(deployment, memory, 1, **world)
     for beat, at_s in ((10, 5.0), (11, 10.0)):
-        beaten = tuple(make_worker(w.hostname, busy=w.busy, seen_ms=beat,
-                                   cordoned_since_ms=w.cordoned_since_ms) for w in workers)  # fmt: skip
+        beaten = tuple(msgspec.structs.replace(worker, seen_ms=beat) for worker in workers)
         result = plan(deployment, result.memory, 1, NOW_S + at_s, pods=pods, workers=beaten)
     assert scales(result) == {"emails": 1}
 
