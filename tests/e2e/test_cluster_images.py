@@ -24,7 +24,6 @@ _FIND = "import importlib.util as u; print(u.find_spec({!r}))"
 _CODE_ONLY_CHANGE_S = 30.0
 # The dependencies are twenty times that, the base a hundred.
 _CODE_LAYER_MB = 2.0
-_SOURCES = ("pyproject.toml", "constraints.txt", "README.md", "LICENSE", "Dockerfile")
 
 
 @pytest.fixture
@@ -38,11 +37,16 @@ def provider(cluster_provider: Provider, namespace: Namespace) -> Provider:
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of what the image is made of, to be edited."""
-    for name in (*_SOURCES, ".dockerignore"):
-        shutil.copy2(paths.TREE / name, tmp_path / name)
+    let_through = (paths.TREE / ".dockerignore").read_text().splitlines()
+    sources = [line.removeprefix("!") for line in let_through if line.startswith("!")]
     ignored = shutil.ignore_patterns("__pycache__")
-    for folder in ("worker", "operator"):
-        shutil.copytree(paths.TREE / folder, tmp_path / folder, ignore=ignored)
+    for name in (*sources, "Dockerfile", ".dockerignore"):
+        source, copy = paths.TREE / name, tmp_path / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, copy, ignore=ignored)
+        else:
+            shutil.copy2(source, copy)
     return tmp_path
 
 
