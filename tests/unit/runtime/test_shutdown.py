@@ -21,6 +21,16 @@ def test_term_drains_until_the_deadline_and_then_is_cold():
     assert not shutdown.on_time(131.0)
 
 
+def test_only_a_drain_waits_for_a_time():
+    shutdown = Shutdown(30.0)
+    assert shutdown.next_time() == float("inf")
+    shutdown.on_signal(signal.SIGTERM, 100.0)
+    assert shutdown.next_time() == 130.0
+    shutdown.on_signal(signal.SIGQUIT, 101.0)
+
+    assert shutdown.next_time() == float("inf")
+
+
 def test_first_interrupt_drains_and_the_second_is_cold():
     shutdown = Shutdown(30.0)
 

@@ -72,6 +72,10 @@ class Shutdown:
         self.deadline = min(self.deadline, now + self._drain_timeout_s)
         return True
 
+    def next_time(self) -> float:
+        """When time changes something the next time, monotonic seconds; inf when it does not."""
+        return self.deadline if self.stage is StopStage.DRAINING else float("inf")
+
     def on_time(self, now: float) -> bool:
         """Let time pass; True if the drain's time is up just now."""
         if self.stage is StopStage.DRAINING and now >= self.deadline:

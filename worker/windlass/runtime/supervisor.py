@@ -345,7 +345,7 @@ class Supervisor:
                 self._return_to_line(slot.recall(), now)
                 parts.crew.stop_if_empty(slot)
         self._note_load()
-        self._tick_at = min(next_at, max(now, parts.shutdown.deadline))
+        self._tick_at = min(next_at, parts.shutdown.next_time())
 
     def _enforce_hard_limits(self, now: float) -> float:
         """Kill what is over its hard limit. Returns when the next one passes."""
