@@ -1,0 +1,166 @@
+"""`windlass up` as a user runs it: real workers, a real Redis, signals and mistakes."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from commands import Project
+from local_up import Up
+from waiting import eventually
+from windlass import Windlass
+from windlass.control_plane.depth import read_depths
+
+
+def test_workers_come_with_the_work_and_go_after_it(up: Up, temporary: Path) -> None:
+    assert up.workers() == []
+    ids = up.send(*((number, 0.05) for number in range(60)))
+    assert up.results(ids) == list(range(60))
+    up.says(r"2 wanted, 2 there")
+    up.says(r"(?s)ScaledToZero.*0 wanted, 0 there")
+
+    assert up.workers() == []
+    everything = up.tree()
+    up.running.signal(signal.SIGINT)
+    assert up.running.wait() == 0
+    assert "All workers have ended. 60 tasks done." in up.output()
+    assert list(temporary.iterdir()) == []
+    eventually(lambda: not any(process.is_running() for process in everything))
+
+
+def test_interrupt_lets_workers_finish_what_they_run(up: Up) -> None:
+    up.send((1, 2.0))
+    eventually((up.project.folder / "began-1").exists, 40)
+    everything = up.tree()
+    up.running.signal(signal.SIGINT)
+
+    assert up.running.wait() == 0
+    assert "Draining: 1 worker(s) finish what they run." in up.output()
+    assert "All workers have ended. 1 tasks done." in up.output()
+    eventually(lambda: not any(process.is_running() for process in everything))
+
+
+def test_killed_worker_is_replaced_and_its_tasks_are_done(up: Up) -> None:
+    ids = up.send(*((number, 0.3) for number in range(12)))
+    eventually((up.project.folder / "began-0").exists, 40)
+    (victim, *_) = up.workers()
+    name = next(word for word in victim.cmdline() if word.startswith("--hostname="))
+    victim.kill()
+
+    assert up.results(ids) == list(range(12))
+    replaced = eventually(lambda: [w for w in up.workers() if name in w.cmdline()])
+    assert replaced[0].pid != victim.pid
+
+
+def test_second_interrupt_ends_at_once_and_hands_back(
+    project: Project, redis_url: str, temporary: Path
+) -> None:
+    running = project.start("up", "queue.yaml", "--plain", "-b", redis_url)
+    app = Windlass("client", broker=redis_url, set_as_current=False)
+    app.send_task("shop.send", (1, 600), queue="emails")
+    eventually((project.folder / "began-1").exists, 40)
+    tree = psutil.Process(running.process.pid).children(recursive=True)
+    running.signal(signal.SIGINT)
+    running.says("Draining: 1 worker(s)")
+    running.signal(signal.SIGINT)
+
+    assert running.wait() == 130
+    assert "1 not done, on the broker still." in running.output()
+    (depth,) = read_depths(app.broker, ["emails"])
+    app.close()
+    assert (depth.open, depth.leased, depth.dead) == (1, 0, 0)
+    eventually(lambda: not any(process.is_running() for process in tree))
+
+
+def test_app_that_cannot_be_imported_is_said_with_its_error(project: Project) -> None:
+    project.write("shop.py", "import nothing_of_that_name\n")
+    project.write("queue.yaml", (project.folder / "queue.yaml").read_text().replace(
+        "autoscaling:", "replicas: 1\n  removed:").split("  removed:")[0])  # fmt: skip
+    running = project.start("up", ".", "--plain")
+    running.says("WorkersCrashLooping")
+
+    assert "No module named 'nothing_of_that_name'" in running.output()
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+
+
+def test_bad_files_end_it_with_all_that_is_wrong(project: Project) -> None:
+    project.write("worse.yaml", "kind: TaskQueue\n")
+    text = (project.folder / "queue.yaml").read_text().replace("concurrency: 2", "concurency: 2")
+    project.write("queue.yaml", text)
+    done = project.run("up", ".", "--plain")
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: Nothing was started: there are 2 problems in the files.")
+    assert "queue.yaml:13: WorkerPool: spec.concurency is not a field." in done.stderr
+    assert "worse.yaml:1: document 1 has no apiVersion." in done.stderr
+
+
+def test_app_that_is_nowhere_is_named_before_anything_starts(project: Project) -> None:
+    (project.folder / "shop.py").unlink()
+    done = project.run("up", "queue.yaml", "--plain")
+
+    assert done.returncode == 1
+    assert "queue.yaml:6: WorkerPool: spec.app: there is no module 'shop'" in done.stderr
+
+
+def test_broker_in_a_secret_needs_another_one_named(project: Project, redis_url: str) -> None:
+    text = (project.folder / "queue.yaml").read_text()
+    secret = "spec: {broker: {secretKeyRef: {name: my-broker}}}"
+    project.write("queue.yaml", text.replace("spec: {drainTarget: 1s}", secret))
+    done = project.run("up", ".", "--plain")
+
+    assert done.returncode == 1
+    assert "queue.yaml:1: spec.broker.secretKeyRef names a Secret" in done.stderr
+    assert "WINDLASS_BROKER_URL" in done.stderr
+
+    running = project.start("up", ".", "--plain", env={"WINDLASS_BROKER_URL": redis_url})
+    running.says("0 wanted, 0 there")
+    running.signal(signal.SIGINT)
+    assert running.wait() == 0
+
+
+def test_address_in_the_file_is_used_and_no_redis_started(
+    project: Project, redis_url: str, temporary: Path
+) -> None:
+    text = (project.folder / "queue.yaml").read_text()
+    broker = f"spec: {{broker: {{url: '{redis_url}'}}}}"
+    project.write("queue.yaml", text.replace("spec: {drainTarget: 1s}", broker))
+    running = project.start("up", ".", "--plain", env={"TMPDIR": str(temporary)})
+    app = Windlass("client", broker=redis_url, backend=redis_url, set_as_current=False)
+    result = app.send_task("shop.send", (5,), queue="emails")
+
+    assert result.get(timeout=40) == 5
+    assert list(temporary.iterdir()) == []
+    app.close()
+    running.signal(signal.SIGINT)
+    assert running.wait() == 0
+
+
+def test_without_the_extra_it_says_what_to_install(project: Project) -> None:
+    project.write("yaml.py", "raise ModuleNotFoundError('no yaml', name='yaml')")
+    done = project.run("up", ".", env={"PYTHONPATH": str(project.folder)})
+
+    assert done.returncode == 1
+    assert "pip install 'windlass[local]'" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("up",), ("up", "--help")], ids=["nothing", "help"])
+def test_usage_is_said(project: Project, arguments: tuple[str, ...]) -> None:
+    done = project.run(*arguments)
+
+    assert "FILE|DIR..." in done.stdout + done.stderr
+    assert done.returncode == (0 if "--help" in arguments else 2)
+
+
+def test_broker_that_is_not_there_is_said_and_waited_for(project: Project) -> None:
+    running = project.start("up", ".", "--plain", "-b", "redis://127.0.0.1:1/0")
+    running.says("BrokerUnreachable")
+    running.signal(signal.SIGINT)
+
+    assert running.wait() == 0
+    assert "Traceback" not in running.output()
