@@ -220,6 +220,17 @@ def test_the_timeout_holds_while_redis_hangs(durable: Caller) -> None:
         durable.server.resume()
 
 
+def test_the_timeout_holds_when_the_wait_begins_while_redis_hangs(durable: Caller) -> None:
+    durable.server.pause()
+    try:
+        with ThreadPoolExecutor() as pool:
+            value = pool.submit(durable.app.AsyncResult("t").get, timeout=0.3)
+            with pytest.raises(errors.TimeoutError):
+                value.result(SOON)
+    finally:
+        durable.server.resume()
+
+
 def test_reading_while_redis_is_away_is_an_operational_error(durable: Caller) -> None:
     durable.server.kill()
 

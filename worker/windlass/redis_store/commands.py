@@ -35,8 +35,13 @@ from windlass.redis_store.scripts import script
 T = TypeVar("T")
 #: Messages in one script call: keeps a call near a millisecond, so that others get their turn.
 CHUNK = 500
+#: Queues and priorities whose part of a call is kept packed.
+MAX_HEADS = 10_000
 #: Characters of a text for people that are kept.
 MAX_DETAIL = 4_000
+#: Bodies or outcomes in one script call, bytes: a server closes a connection that sends it 1 GB at
+#: once, and nobody else gets a turn while it reads.
+MAX_CALL_BYTES = 8 * 1024 * 1024
 #: A fetch stops after so many bytes of messages.
 MAX_FETCH_BYTES = 8 * 1024 * 1024
 
@@ -80,9 +85,12 @@ class SettleCall(msgspec.Struct, frozen=True):
     stale: Callable[[Reply], list[str]]
 
 
-def _due(message: Outgoing) -> str:
+def _due(message: Outgoing, now: str | int) -> str:
     if message.delay_ms is not None:
-        return f"+{message.delay_ms}"
+        # The server's clock is read in whole milliseconds, cut off: a delay gets one more, since it
+        # may end late and never early.
+        is_cut = now == "" and message.delay_ms > 0
+        return f"+{message.delay_ms + is_cut}"
     return "" if message.eta_ms is None else f"={message.eta_ms}"
 
 
@@ -92,8 +100,19 @@ def _expires(message: Outgoing) -> str:
     return "" if message.expires_at_ms is None else f"={message.expires_at_ms}"
 
 
-def _chunks(items: list[T]) -> Iterable[list[T]]:
-    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+def _chunks(items: list[T], sizes: Iterable[int]) -> Iterable[list[T]]:
+    """Cut into parts of at most CHUNK items, and of MAX_CALL_BYTES or a single item."""
+    start = size = 0
+    for at, item_size in enumerate(sizes):
+        size += item_size
+        if at - start == CHUNK or (size > MAX_CALL_BYTES and at > start):
+            yield items[start:at]
+            start, size = at, item_size
+    yield items[start:]
+
+
+def _payload_bytes(item: Done) -> int:
+    return 0 if item.result is None else len(item.result.payload)
 
 
 def _result_args(result: StoredResult | None) -> tuple[int, int, bytes]:
@@ -130,6 +149,8 @@ class Commands:
         """Return the part of an enqueue call that is the same for a queue and priority."""
         head = self._heads.get((queue, priority))
         if head is None:
+            if len(self._heads) >= MAX_HEADS:
+                self._heads.clear()
             keys, q = self.keys, self.keys.queue(queue)
             touched = (
                 keys.messages, keys.queues, q.ready[priority], q.scheduled, q.stats, q.wake, q.idle,
@@ -143,7 +164,7 @@ class Commands:
         return pack((
             *self._enqueue_head(message.queue, message.priority),
             self.now, message.queue, message.priority, 1,
-            message.id, _due(message), _expires(message), message.tail,
+            message.id, _due(message, self.now), _expires(message), message.tail,
         ))  # fmt: skip
 
     def enqueue(self, messages: Sequence[Outgoing]) -> list[EnqueueCall]:
@@ -154,11 +175,12 @@ class Commands:
         calls = []
         for (queue, priority), indexes in groups.items():
             head = self._enqueue_head(queue, priority)
-            for chunk in _chunks(indexes):
+            for chunk in _chunks(indexes, [len(messages[index].tail) for index in indexes]):
                 parts: list[Argument] = [*head, self.now, queue, priority, len(chunk)]
                 for index in chunk:
                     message = messages[index]
-                    parts += (message.id, _due(message), _expires(message), message.tail)
+                    due = _due(message, self.now)
+                    parts += (message.id, due, _expires(message), message.tail)
                 calls.append(EnqueueCall(pack(tuple(parts)), chunk))
         return calls
 
@@ -180,9 +202,11 @@ class Commands:
             else:
                 calls.append(self._single(settlement))
         for queue, ended in done.items():
-            calls += [self._done(queue, part) for part in _chunks(ended)]
+            parts = _chunks(ended, map(_payload_bytes, ended))
+            calls += [self._done(queue, part) for part in parts]
         for queue, returned in back.items():
-            calls += [self._hand_back(queue, part) for part in _chunks(returned)]
+            parts_back = _chunks(returned, [0] * len(returned))
+            calls += [self._hand_back(queue, part) for part in parts_back]
         return calls
 
     def _single(self, settlement: Again | Crashed | Bury | Park) -> SettleCall:
@@ -231,7 +255,8 @@ class Commands:
             to = keys.queue(message.queue)
             touched += (to.ready[message.priority], to.scheduled, to.stats, to.wake, to.idle)
             args += (
-                message.queue, message.priority, message.id, _due(message), _expires(message),
+                message.queue, message.priority, message.id, _due(message, self.now),
+                _expires(message),
                 message.tail,
             )  # fmt: skip
         return SettleCall(script("commit_with_followups").command(touched, args), _ids)
@@ -244,7 +269,8 @@ class Commands:
             to.ready[message.priority], to.scheduled, to.wake, to.idle, keys.queues, keys.attempts,
         )  # fmt: skip
         args = (
-            self.now, item.id, item.token, message.queue, message.priority, _due(message),
+            self.now, item.id, item.token, message.queue, message.priority,
+            _due(message, self.now),
             _expires(message), message.tail, *_result_args(item.result),
         )  # fmt: skip
         return SettleCall(script("commit_retry").command(touched, args), _ids)

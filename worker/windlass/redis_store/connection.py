@@ -129,6 +129,7 @@ class Link:
         self._connection: Any = None
         self._pid = 0
         self._used_at = 0.0
+        self._within_s: float | None = None
 
     def drop_if_stale(self) -> None:
         """Close a connection that the server closed, or filled with something, while it was idle.
@@ -145,15 +146,29 @@ class Link:
         if is_stale:
             self.close()
 
-    def open(self) -> Any:
-        """Return the redis-py connection, connected in this process."""
+    def open(self, within_s: float | None = None) -> Any:
+        """Return the redis-py connection, connected in this process.
+
+        Args:
+            within_s: Reads of the calls to come fail after so long; None for the usual time-out.
+        """
         if self._connection is None or self._pid != os.getpid():
             # A connection inherited over a fork belongs to the parent: it is dropped, not closed.
             self._connection, self._pid = self._pool.make_connection(), os.getpid()
-        if not self._connection.is_connected:
-            with our_errors(self._url):
-                self._connection.connect()
-        return self._connection
+        connection = self._connection
+        if not connection.is_connected:
+            usual = connection.socket_timeout, connection.socket_connect_timeout
+            if within_s is not None:
+                connection.socket_timeout = connection.socket_connect_timeout = within_s
+            try:
+                with our_errors(self._url):
+                    connection.connect()
+            finally:
+                connection.socket_timeout, connection.socket_connect_timeout = usual
+        if within_s != self._within_s or within_s is not None:
+            connection.update_current_socket_timeout(-1 if within_s is None else within_s)
+            self._within_s = within_s
+        return connection
 
     def close(self) -> None:
         """Close the socket, if this process opened it."""
@@ -168,22 +183,26 @@ class Link:
             with suppress(OSError):  # not connected any more: nobody blocks
                 sock.shutdown(socket.SHUT_RDWR)
 
-    def call(self, commands: Sequence[bytes]) -> list[Reply]:
+    def call(self, commands: Sequence[bytes], within_s: float | None = None) -> list[Reply]:
         """Send packed commands in one write and return one reply for each.
+
+        Args:
+            commands: Packed.
+            within_s: A server that hangs is given up after so long; None for the usual time-out.
 
         Raises:
             OperationalError: Connection lost. What the server did is unknown.
             BrokerError: The server refused one of them; the others may have been done.
         """
-        replies = self.try_call(commands)
+        replies = self.try_call(commands, within_s)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise server_error(reply)
         return replies
 
-    def try_call(self, commands: Sequence[bytes]) -> list[Reply]:
+    def try_call(self, commands: Sequence[bytes], within_s: float | None = None) -> list[Reply]:
         """As `call`, with the server's refusals as exceptions in the list."""
-        connection = self.open()
+        connection = self.open(within_s)
         replies = self._exchange(connection, commands)
         missing = [
             index
@@ -253,15 +272,15 @@ class Links:
         """Return a connection of one's own, e.g. for a blocking call."""
         return Link(self.pool, self.url)
 
-    def call(self, commands: Sequence[bytes]) -> list[Reply]:
+    def call(self, commands: Sequence[bytes], within_s: float | None = None) -> list[Reply]:
         """Borrow a connection and `Link.call`."""
-        replies = self.try_call(commands)
+        replies = self.try_call(commands, within_s)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise server_error(reply)
         return replies
 
-    def try_call(self, commands: Sequence[bytes]) -> list[Reply]:
+    def try_call(self, commands: Sequence[bytes], within_s: float | None = None) -> list[Reply]:
         """Borrow a connection and `Link.try_call`."""
         try:
             link = self._free.pop()
@@ -269,7 +288,7 @@ class Links:
         except IndexError:
             link = self.link()
         try:
-            replies = link.try_call(commands)
+            replies = link.try_call(commands, within_s)
         except BaseException:
             # An interrupt in the middle of a reply leaves bytes behind that belong to nobody.
             link.close()

@@ -26,6 +26,8 @@ from windlass.results.codec import is_final
 _FOREVER_MS = 24 * 3600 * 1000
 _LOOK_S = _FOREVER_MS / 1000 / 2
 _RETRY_S = 0.2
+#: No call of a wait is given less, seconds.
+_SHORTEST_S = 0.1
 
 Arrival = tuple[str, bytes | None]
 
@@ -79,7 +81,7 @@ class RedisResults:
     ) -> tuple[str, bytes] | None:
         """Return the first final outcome among ids, waiting for it by push."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        found = self._look(task_ids)
+        found = self._look(task_ids, timeout_s)
         if found or timeout_s == 0:
             return found
         arrivals: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
@@ -90,9 +92,10 @@ class RedisResults:
         finally:
             subscriber.unsubscribe(listeners)
 
-    def _look(self, task_ids: Sequence[str]) -> tuple[str, bytes] | None:
+    def _look(self, task_ids: Sequence[str], timeout_s: float | None) -> tuple[str, bytes] | None:
+        keys = [self._keys.result(id_) for id_ in task_ids]
         try:
-            stored = self.get_many_raw(task_ids)
+            stored = self._links.call([packed("MGET", *keys)], _patience(timeout_s))[0]
         except BrokerAccessError:
             raise  # waiting would not help
         except OperationalError:
@@ -124,7 +127,8 @@ class RedisResults:
     ) -> tuple[str, bytes] | None:
         """Say that these ids are waited for, now that their channels stand; look at them."""
         try:
-            return _first_final(live, self._links.call([self._await(live, left_s)])[0])
+            call = self._await(live, left_s)
+            return _first_final(live, self._links.call([call], _patience(left_s))[0])
         except BrokerAccessError:
             raise
         except OperationalError:
@@ -202,6 +206,11 @@ class RedisResults:
         if self._subscriber is not None and self._pid == os.getpid():
             self._subscriber.close()
         self._subscriber = None
+
+
+def _patience(left_s: float | None) -> float | None:
+    """How long a call may hang within a wait: no longer than the wait, but long enough to work."""
+    return None if left_s is None else max(left_s, _SHORTEST_S)
 
 
 def _drain(arrivals: queue.SimpleQueue[Arrival], timeout_s: float | None) -> list[Arrival]:
