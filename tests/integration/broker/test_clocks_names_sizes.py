@@ -48,6 +48,14 @@ def test_delays_leases_and_expiry_are_the_brokers_whatever_the_clients_clock_say
     assert broker.reap("q", "w2") == 0
 
 
+def test_a_delay_never_ends_early_by_the_part_of_a_millisecond(broker: RedisBroker) -> None:
+    for n in range(50):
+        seconds, micros = (int(part) for part in read(broker, "TIME"))
+        send(broker, f"m{n}", delay_ms=5_000)
+        due_ms = int(read(broker, "ZSCORE", broker.keys.queue("q").scheduled, f"0m{n}"))
+        assert due_ms * 1000 >= seconds * 1_000_000 + micros + 5_000_000
+
+
 @pytest.mark.parametrize(
     "name", ["a:b:r1", "x:dead", "with/slash", "user@host", "UPPER.lower_9-", "0", "q" * 120]
 )

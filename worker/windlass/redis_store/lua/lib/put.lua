@@ -10,7 +10,7 @@ end
 local function absolute(now, spec)
   if spec == '' then return 0 end
   local at = tonumber(string.sub(spec, 2))
-  if string.byte(spec) == 43 then at = now + at + (at > 0 and 0 or 0) end
+  if string.byte(spec) == 43 then at = now + at + (at > 0 and cut or 0) end
   return math.max(1, math.min(at, 281474976710655))
 end
 
