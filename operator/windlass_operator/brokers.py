@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+from windlass import log as logs
 from windlass.brokers.redis import RedisBroker
 from windlass.control_plane import cordon, queue_record
 from windlass.control_plane.survey import KeyspaceView, survey
@@ -21,6 +22,8 @@ from windlass.control_plane.users import ensure_users, server_start
 from windlass.errors import BrokerError as ClientError
 from windlass_operator.broker_addresses import Address
 from windlass_operator.observed import BrokerError
+
+log = logs.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -67,7 +70,9 @@ class Brokers:
         try:
             links = self.client(url, next(iter(keyspaces), "default")).links
             views = await self._in_thread(lambda: survey(links, keyspaces))
-        except (ClientError, TimeoutError) as error:
+        except Exception as error:  # whatever one broker brings out, the others are read
+            if not isinstance(error, (ClientError, TimeoutError)):
+                log.exception("broker_read_failed_unexpectedly")
             reading.failures += 1
             reading.error, reading.detail = classify(error)
             reading.users.clear()  # it may come back empty
@@ -89,16 +94,17 @@ class Brokers:
             links = self.client(url, "default").links
             try:
                 await self._in_thread(partial(ensure_users, links, users))
-            except (ClientError, TimeoutError):
-                continue  # the survey says what is wrong, and the next tick tries again
-            self.readings[url].users |= set(users)
+            except Exception as error:  # the survey says it too, and the next tick tries again
+                log.warning("users_not_made", error=str(error))
+            else:
+                self.readings[url].users |= set(users)
 
     async def _notice_restart(self, url: str) -> None:
         """A server that started anew may have forgotten its users."""
         reading = self.readings[url]
         try:
             start = await self._in_thread(partial(server_start, self.client(url, "default").links))
-        except (ClientError, TimeoutError):
+        except Exception:
             return  # the survey says what is wrong
         if start != reading.start:
             reading.users.clear()

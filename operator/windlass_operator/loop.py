@@ -74,6 +74,8 @@ class Loop:
         self._image_pull_secrets = image_pull_secrets
         self._memories: dict[Key, PoolMemory] = {}
         self._bound: dict[Key, str] = {}
+        #: What went wrong with an object that should never: said once.
+        self._mistakes: dict[tuple[str, Key], str] = {}
         self._histories = Histories()
         self._called = asyncio.Event()
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -128,12 +130,17 @@ class Loop:
         self._after_survey(world)
         self._histories.follow(world, self._brokers)
         build_views(world, self._brokers, self._histories)
-        jobs: list[Awaitable[None]] = [
-            self._invalid(kind, key, error, now_s) for (kind, key), error in world.invalid.items()
+        jobs = [
+            self._guarded(kind, key, self._invalid(kind, key, error, now_s))
+            for (kind, key), error in world.invalid.items()
         ]
-        jobs += [self._queue(world, key, now_s) for key in world.queues]
+        jobs += [
+            self._guarded("TaskQueue", key, self._queue(world, key, now_s)) for key in world.queues
+        ]
         await asyncio.gather(*jobs)
-        await asyncio.gather(*(self._pool(world, key, now_s) for key in world.pools))
+        await asyncio.gather(
+            *(self._guarded("WorkerPool", k, self._pool(world, k, now_s)) for k in world.pools)
+        )
         self._forget(world)
         self._watch.watch(self._sleeping(world))
 
@@ -145,6 +152,19 @@ class Loop:
             known = self._brokers.readings.get(address.operator_url)
             if known is not None and known.error is BrokerError.AUTH_FAILED:
                 self._addresses.forget_secrets(key[0])
+
+    async def _guarded(self, kind: str, key: Key, job: Awaitable[None]) -> None:
+        """A mistake of ours that one object brings out stops nobody else's."""
+        try:
+            await job
+        except NotLeaderError:
+            raise
+        except Exception as error:
+            self._metrics.failures.labels(kind, "Bug").inc()
+            is_news = self._mistakes.get((kind, key)) != repr(error)
+            self._mistakes[kind, key] = repr(error)
+            if is_news:
+                log.exception("object_not_reconciled", kind=kind, object="/".join(key))
 
     # -- one object ------------------------------------------------------------------------------
 
@@ -226,6 +246,9 @@ class Loop:
             self._metrics.forget_pool(*key)
         for key in [key for key in self._bound if key not in world.queues]:
             del self._bound[key]
+        alive = world.pools.keys() | world.queues.keys()
+        for known in [known for known in self._mistakes if known[1] not in alive]:
+            del self._mistakes[known]
 
     def _sleeping(self, world: World) -> dict[str, list[tuple[str, str]]]:
         """Queues that no worker waits on, since all their pools are at zero: by address."""
