@@ -20,13 +20,19 @@ from windlass_operator.models.workerpool import WorkerPool
 class BrokerError(StrEnum):
     """Why a queue's broker cannot be used. The words are condition reasons: part of the API."""
 
+    #: It does not answer.
     UNREACHABLE = "BrokerUnreachable"
+    #: It refuses the credentials.
     AUTH_FAILED = "BrokerAuthFailed"
+    #: It answers something that makes no sense.
     BAD_REPLY = "BrokerBadReply"
-    UNSAFE = "BrokerUnsafe"
+    #: What is said to be its address is none.
     BAD_ADDRESS = "BrokerAddressInvalid"
+    #: The operator's default broker is not for this namespace.
     NOT_OFFERED = "BrokerNotOffered"
+    #: The Secret with its address, or the key in it, is not there.
     SECRET_MISSING = "SecretMissing"  # noqa: S105  # a reason, not a password
+    #: The Secret does not carry the label windlass.dev/broker=allow.
     SECRET_NOT_SHARED = "SecretNotShared"  # noqa: S105
 
 

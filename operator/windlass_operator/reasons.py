@@ -42,7 +42,7 @@ class ConditionReason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     #: A pool names a TaskQueue that is not there; it serves its others.
     QUEUE_NOT_DECLARED = "QueueNotDeclared"
-    #: No queue of the pool can be served, so it has no workers.
+    #: No queue of the pool can be served; its workers are left as they are.
     NO_USABLE_QUEUE = "NoUsableQueue"
     #: Queues of one pool live on different brokers; a worker has one.
     BROKERS_DIFFER = "BrokersDiffer"

@@ -21,14 +21,23 @@ from windlass_operator.scaling.stabilize import (
 class Reason(StrEnum):
     """Why the count is what it is. Part of the API: status and events carry it."""
 
+    #: As many as the work wants.
     STEADY = "Steady"
+    #: More than before.
     SCALED_UP = "ScaledUp"
+    #: Fewer than before.
     SCALED_DOWN = "ScaledDown"
+    #: The work is done.
     SCALED_TO_ZERO = "ScaledToZero"
+    #: The work wants another number; a window, a step or a tolerance keeps this one for now.
     HELD = "Held"
+    #: A queue cannot be read: nothing shrinks.
     METRICS_MISSING = "MetricsMissing"
+    #: It could not be read for long: `fallback` decides.
     FALLBACK = "Fallback"
+    #: More workers would not help, since those there are do not start.
     GROWTH_BLOCKED = "GrowthBlocked"
+    #: spec.paused is set.
     PAUSED = "Paused"
 
 
