@@ -8,6 +8,7 @@ Next in the walk: `windlass.publishing`.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 _LONG_AGO_MS = 1
 #: Task attributes that are options of every call of the task.
 _OWN_OPTIONS = ("queue", "priority", "expires", "serializer")
+
+
+def whole_ms(delay_s: float) -> int:
+    """Return a delay in milliseconds, rounded up: it may end late, never early."""
+    return math.ceil(delay_s * 1000 - 1e-6)  # 0.07 * 1000 is a little more than 70
 
 
 def new_id() -> str:
@@ -344,7 +350,7 @@ def set_times(times: Outgoing, options: Mapping[str, Any], settings: Settings) -
     if eta is not None:
         times.eta_ms = call_options.absolute_ms("eta", eta, settings.tzinfo())
     elif countdown is not None:
-        delay_ms = round(call_options.seconds("countdown", countdown) * 1000)
+        delay_ms = whole_ms(call_options.seconds("countdown", countdown))
         times.delay_ms = delay_ms if delay_ms > 0 else None
     if isinstance(expires, str | datetime):
         times.expires_at_ms = call_options.absolute_ms("expires", expires, settings.tzinfo())
