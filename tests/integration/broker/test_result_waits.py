@@ -1,4 +1,4 @@
-"""Waits for outcomes in the corners: without end, with a failing listener, begun by many at once."""
+"""Waits for outcomes in the corners: without end, with a failing listener, begun at once."""
 
 from __future__ import annotations
 
