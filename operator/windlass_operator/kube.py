@@ -72,8 +72,14 @@ class Ref:
         return "/".join(parts)
 
 
+def _verb(method: str, ref: Ref) -> str:
+    if method == "GET":
+        return "get" if ref.name else "list"
+    return {"POST": "create", "PUT": "update"}.get(method, method.lower())
+
+
 class Kube:
-    """A client. Counts its requests by verb and kind, for metrics and tests."""
+    """A client. Counts its requests by RBAC verb and resource, for metrics and tests."""
 
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
@@ -173,7 +179,7 @@ class Kube:
         body: Any = None,
         content_type: str = "application/json",
     ) -> dict[str, Any]:
-        counted = (method, ref.kind)
+        counted = (_verb(method, ref), "/".join(filter(None, (_PLACES[ref.kind][1], subresource))))
         self.requests[counted] = self.requests.get(counted, 0) + 1
         path = ref.path(subresource)
         what = f"{method} {path}"
