@@ -23,7 +23,7 @@ class Words:
 
     def is_met(self, text: str) -> bool:
         """Whether the text is of this form."""
-        return len(text) <= self.max_length and re.search(self.pattern, text) is not None
+        return len(text) <= self.max_length and re.fullmatch(self.pattern, text) is not None
 
 
 DURATION = Words(r"^([0-9]+(s|m|h))+$", "'90s', '10m' or '1h30m'")
