@@ -6,11 +6,11 @@ local function wake(idle, list, n)
 end
 
 -- absolute(now, spec): '' is 0, '+500' is 500 ms from now, '=1700000000000' is that time; kept within
--- what six bytes hold, and never 0, which means none. Needs clock.lua before it.
+-- what six bytes hold, and never 0, which means none.
 local function absolute(now, spec)
   if spec == '' then return 0 end
   local at = tonumber(string.sub(spec, 2))
-  if string.byte(spec) == 43 then at = now + at + (at > 0 and cut or 0) end
+  if string.byte(spec) == 43 then at = now + at end
   return math.max(1, math.min(at, 281474976710655))
 end
 
