@@ -8,6 +8,8 @@ Next in the walk: `windlass.runtime.dispatch`.
 
 from __future__ import annotations
 
+from functools import cache
+
 #: A lane holds at most this much estimated work, the running message included.
 WORK_PER_LANE_S = 1.0
 #: And at most this many messages, however short.
@@ -75,6 +77,7 @@ class Mix:
             self.mean_s += 0.5 * (batch_mean_s - self.mean_s)
 
 
+@cache  # asked for each message
 def message_cap(lanes: int) -> int:
     """Return the most messages that a process with so many lanes may hold."""
     return max(lanes, min(lanes * MESSAGES_PER_LANE, MESSAGES_PER_PROCESS))

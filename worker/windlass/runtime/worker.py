@@ -142,9 +142,11 @@ class Worker:
         app.finalize()
         refuse_impossible(app, options, self._pool)
         self._started_at = monotonic()
+        # Before the fork, so that what connecting allocates is shared by all processes.
+        self._check_broker()
+        app.broker.close()
         spawner = self._start_spawner()
         try:
-            self._check_broker()
             machine = assemble(
                 app, options, self.worker_id, self._pool, self._state, spawner, self._on_started
             )
