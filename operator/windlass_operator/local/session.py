@@ -209,8 +209,12 @@ class Session:
         self._called.set()
         count = len(self._driver.pids)
         if self._signals == 1:
-            more = " Ctrl-C again ends them at once; what they run is handed back." if count else ""
-            self.display.say(f"Draining: {count} worker(s) finish what they run.{more}")
+            self.display.say(
+                f"Draining: {count} worker(s) finish what they run. Ctrl-C again ends them at "
+                "once; what they run is handed back."
+                if count
+                else "Ending; no worker runs."
+            )
         elif self._signals == 2:
             self.display.say(f"Ending {count} worker(s) at once.")
             self._driver.stop_cold()

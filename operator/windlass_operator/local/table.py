@@ -86,7 +86,7 @@ def _pools(rows: tuple[PoolRow, ...]) -> Table:
         table.add_column(name, justify="right")
     table.add_column("WHY")
     for row in rows:
-        words = f"{row.reason}: {row.words}" if row.is_well and row.reason else row.words
+        words = f"{row.reason}: {_outcome(row.words)}" if row.is_well else row.words
         table.add_row(
             row.name,
             str(row.desired),
@@ -96,6 +96,12 @@ def _pools(rows: tuple[PoolRow, ...]) -> Table:
             Text(words, style="" if row.is_well else "red"),
         )
     return table
+
+
+def _outcome(words: str) -> str:
+    """Leave out what the table of queues shows already."""
+    _, outcome, rest = words.partition("work wants ")
+    return outcome + rest if outcome else words
 
 
 def _colour(pod: str) -> str:
