@@ -8,6 +8,7 @@ Next in the walk: `windlass_operator.observe`, `reduce_pool`, `apply`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import defaultdict
@@ -19,7 +20,6 @@ from windlass.errors import WindlassError
 from windlass_operator.addresses import Addresses
 from windlass_operator.apply import Applier, NotLeaderError, Place
 from windlass_operator.brokers import Brokers
-from windlass_operator.conditions import Condition, merged
 from windlass_operator.kube import KubeError
 from windlass_operator.metrics import Metrics
 from windlass_operator.models.resource import InvalidSpecError, identity_of
@@ -35,7 +35,7 @@ from windlass_operator.observe import (
 from windlass_operator.observed import BrokerError
 from windlass_operator.plan import ApplyObject, Plan, SetStatus
 from windlass_operator.pool_memory import PoolMemory
-from windlass_operator.reasons import ConditionReason, ConditionType
+from windlass_operator.refusals import reduce_invalid, without_refused
 from windlass_operator.reduce_pool import reduce_pool
 from windlass_operator.reduce_queue import reduce_queue
 from windlass_operator.store import Key, Store
@@ -49,6 +49,8 @@ _SETTLE_S = 0.15
 #: However much changes: no more ticks than this many a second.
 _SOONEST_S = 0.5
 _AT_ONCE = 10
+#: Answers of the API server that the same request would get again.
+_REFUSALS = (400, 403, 422)
 
 
 class Loop:
@@ -176,7 +178,7 @@ class Loop:
         with self._metrics.reconciles.labels("WorkerPool").time():
             outcome = reduce_pool(observed, before, now_s)
             place = Place(identity=observed.pool.identity, url=self._url_of(world, key))
-            is_done = await self._carry_out("WorkerPool", place, outcome.plan)
+            is_done = await self._carry_out("WorkerPool", place, outcome.plan, now_s)
         # What was not carried out is not remembered, but for the stabiliser's history.
         after = outcome.memory if is_done else replace(before, scaling=outcome.memory.scaling)
         self._memories[key] = after
@@ -198,7 +200,7 @@ class Loop:
         with self._metrics.reconciles.labels("TaskQueue").time():
             plan = reduce_queue(observed, now_s)
             place = Place(identity=observed.queue.identity, url=address.operator_url)
-            is_done = await self._carry_out("TaskQueue", place, plan)
+            is_done = await self._carry_out("TaskQueue", place, plan, now_s)
         if is_done and any(isinstance(action, ApplyObject) for action in plan.actions):
             self._bound[key] = address.broker_id
 
@@ -206,22 +208,10 @@ class Loop:
         body = self._store.get(kind, *key)
         if body is None:
             return
-        identity = identity_of(body)
-        status = body.get("status") or {}
-        condition = Condition(
-            type=ConditionType.READY,
-            status=False,
-            reason=ConditionReason.INVALID_SPEC,
-            message=str(error),
-        )
-        conditions = merged(status.get("conditions", ()), [condition], identity.generation, now_s)
-        wanted = {
-            **status, "observedGeneration": identity.generation, "conditions": conditions,
-        }  # fmt: skip
-        plan = Plan(actions=(SetStatus(status=wanted),))
-        await self._carry_out(kind, Place(identity=identity), plan)
+        plan = reduce_invalid(body, error, now_s)
+        await self._carry_out(kind, Place(identity=identity_of(body)), plan, now_s)
 
-    async def _carry_out(self, kind: str, place: Place, plan: Plan) -> bool:
+    async def _carry_out(self, kind: str, place: Place, plan: Plan, now_s: float) -> bool:
         async with self._slots:
             try:
                 await self._applier.apply(place, plan)
@@ -235,8 +225,18 @@ class Loop:
                 log.warning(
                     "plan_not_carried_out", kind=kind, object=place.identity.key, error=str(error)
                 )
+                if isinstance(error, KubeError) and error.status in _REFUSALS:
+                    await self._say(place, plan, str(error), now_s)
                 return False
         return True
+
+    async def _say(self, place: Place, plan: Plan, refusal: str, now_s: float) -> None:
+        """Have the status tell that the API server refused a child."""
+        identity = place.identity
+        body = self._store.get(identity.kind, identity.namespace, identity.name) or {}
+        said = without_refused(plan, body.get("status") or {}, refusal, now_s)
+        with contextlib.suppress(WindlassError, TimeoutError):
+            await self._applier.apply(place, said)
 
     # -- upkeep ----------------------------------------------------------------------------------
 

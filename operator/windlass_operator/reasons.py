@@ -40,6 +40,8 @@ class ConditionReason(StrEnum):
     BROKER_UNKNOWN = "BrokerUnknown"
     #: The spec cannot be used; retried when it changes.
     INVALID_SPEC = "InvalidSpec"
+    #: The API server refuses a child, e.g. since podTemplate has a field that pods do not have.
+    CHILD_REFUSED = "ChildRefused"
     #: A pool names a TaskQueue that is not there; it serves its others.
     QUEUE_NOT_DECLARED = "QueueNotDeclared"
     #: No queue of the pool can be served; its workers are left as they are.

@@ -14,8 +14,6 @@ from pydantic.alias_generators import to_camel
 from windlass.errors import WindlassError, nearest
 
 API_VERSION = "windlass.dev/v1alpha1"
-#: Of the objects that a spec may name.
-OBJECT_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 S = TypeVar("S", bound="Spec")
 
 
