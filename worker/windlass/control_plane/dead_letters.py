@@ -140,9 +140,18 @@ def purge_dead(broker: RedisBroker, queue: str, ids: Sequence[str] | None = None
     return sum(_purge_call(broker, queue, "", page) for page in pages)
 
 
-def enforce_retention(broker: RedisBroker, queue: str, now_ms: int) -> int:
-    """Delete dead letters older than the queue record allows; a bounded chore. Returns how many."""
+def enforce_retention(broker: RedisBroker, queue: str, now_ms: int | None = None) -> int:
+    """Delete dead letters older than the queue record allows; a bounded chore. Returns how many.
+
+    Args:
+        broker: Where.
+        queue: Name.
+        now_ms: The instant; the broker's clock if not given.
+    """
     keep_s = read_record(broker, queue).dead_retention_s
+    if now_ms is None:
+        seconds, micros = broker.links.call([packed("TIME")])[0]
+        now_ms = int(seconds) * 1000 + int(micros) // 1000
     return _purge_call(broker, queue, str(now_ms - keep_s * 1000), ()) if keep_s else 0
 
 

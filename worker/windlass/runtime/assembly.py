@@ -18,6 +18,7 @@ from windlass.errors import WindlassError
 from windlass.pools.base import Pool
 from windlass.runtime.broker_clock import BrokerClock
 from windlass.runtime.casualties import Casualties
+from windlass.runtime.chores import Chores
 from windlass.runtime.control import ControlListener
 from windlass.runtime.crew import Crew, Spawner
 from windlass.runtime.dispatch import Dispatcher
@@ -231,6 +232,7 @@ class _Builder:
             beat=self._beat,
             ids_in_hand=lambda: self._supervisor.ids_in_hand if self._supervisor else [],
             post=self._mailbox.post,
+            chores=Chores(self._broker, self._options.queues).run_once,
         )
 
     def _beat(self) -> None:

@@ -50,6 +50,7 @@ class LeaseKeeper:
         lease_s: Length of a lease.
         beat: Sends the heartbeat.
         ids_in_hand: What to look for among the tombstones.
+        chores: Upkeep, called once a round.
         post: Takes LeasesLost and Revoked.
     """
 
@@ -62,6 +63,7 @@ class LeaseKeeper:
         beat: Callable[[], object],
         ids_in_hand: Callable[[], list[str]],
         post: Callable[[object], None],
+        chores: Callable[[], object] = lambda: None,
     ) -> None:
         self._broker = broker
         self._grants = grants
@@ -69,6 +71,7 @@ class LeaseKeeper:
         self._beat = beat
         self._ids_in_hand = ids_in_hand
         self._post = post
+        self._chores = chores
         self._stop = threading.Event()
         self._backoff = Backoff()
         self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
@@ -98,7 +101,7 @@ class LeaseKeeper:
                 pause_s = max(0.0, self._lease_s / 3 - (monotonic() - started))
 
     def run_once(self) -> None:
-        """Renew, beat, look for revokes."""
+        """Renew, beat, look for revokes, keep order."""
         self.renew()
         self._beat()
         ids = self._ids_in_hand()
@@ -106,6 +109,7 @@ class LeaseKeeper:
             signals = self._broker.revoked(ids)
             if signals:
                 self._post(Revoked(signals=signals))
+        self._chores()
 
     def renew(self) -> None:
         """Extend every grant; what is lost is posted."""

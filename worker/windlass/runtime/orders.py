@@ -91,7 +91,7 @@ class Orders:
     def _revoke_in(
         self, slot: Slot, mine: list[tuple[int, Entry]], signals: dict[str, str], now: float
     ) -> None:
-        if slot.begun() < len(slot.held):
+        if mine[-1][0] in list(slot.held)[slot.begun() :]:
             kept = []
             for entry in slot.recall():
                 if entry.id in signals and not entry.is_acked:
