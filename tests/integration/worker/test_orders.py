@@ -8,6 +8,7 @@ from waiting import eventually
 from windlass.control_plane import cordon, heartbeats
 from windlass.exceptions import TaskRevokedError
 from windlass.messages import Headers, Outgoing, address, encode_tail
+from windlass.redis_store.resp import packed
 
 POOLS = ["prefork", "threads", "asyncio"]
 
@@ -151,3 +152,20 @@ def test_rejected_message_is_a_dead_letter(app, start_worker, depth_of):
     app.send_task("worker_tasks.refuse")
 
     eventually(lambda: depth_of().dead == 1)
+
+
+def test_revoke_that_no_worker_heard_is_found_by_the_tombstone(app, start_worker, marks):
+    start_worker("-c", "1")
+    result = app.send_task("worker_tasks.hold", ["a"])
+    marks.began("a")
+    keys = app.broker.keys
+    # As after a revoke during an outage: the marks are there, the hint was never published.
+    app.broker.links.call(
+        [
+            packed("ZADD", keys.revoked, str(2**53), result.id),
+            packed("HSET", keys.signals, result.id, "SIGKILL"),
+        ]
+    )
+
+    with pytest.raises(TaskRevokedError, match="terminated"):
+        result.get(timeout=10)
