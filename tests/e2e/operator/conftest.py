@@ -34,12 +34,23 @@ def operator_release(cluster: Access, images: Images) -> Iterator[Release]:
         finally:
             _empty(cluster)
             made.helm("uninstall", "windlass-e2e", "--ignore-not-found", "--wait", "--timeout=120s")
+        assert _left(made) == []
 
 
 def _empty(cluster: Access) -> None:
     """Delete the queues and pools while there is an operator that can clean up after them."""
     if cluster.kubectl("get", "crd", "taskqueues.windlass.dev", "--ignore-not-found"):
         cluster.kubectl("delete", "tq,wp", "--all", "--all-namespaces", "--timeout=100s")
+
+
+def _left(release: Namespace) -> list[str]:
+    """What an uninstalled chart has left in the cluster, but for its claims of storage."""
+    kinds = "deployments,statefulsets,services,secrets,serviceaccounts,roles,rolebindings"
+    kinds += ",poddisruptionbudgets,networkpolicies,configmaps,clusterroles,clusterrolebindings"
+    selector = "app.kubernetes.io/instance=windlass-e2e"
+    found = release.kubectl("get", kinds, f"--selector={selector}", "-o", "name")
+    ours = "--selector=app.kubernetes.io/part-of=windlass"
+    return found.split() + release.kubectl("get", "crd", "-o", "name", ours).split()
 
 
 @pytest.fixture
