@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from windlass_operator.broker_addresses import Address, resolve
+from windlass_operator.desired.names import BROKER_ALLOW
 from windlass_operator.kube import Kube, KubeError, Ref
 from windlass_operator.models.taskqueue import TaskQueue
 from windlass_operator.observed import BrokerError
 from windlass_operator.settings import DefaultBrokerKind, OperatorSettings
 
 _KEPT_S = 60.0
+#: A Secret that cannot be used yet is looked at again soon: somebody is at work on it.
+_KEPT_UNUSABLE_S = 5.0
 
 
 class Addresses:
@@ -56,8 +59,16 @@ class Addresses:
 
     async def _get(self, ref: Ref) -> dict[str, Any] | None:
         known = self._cache.get(ref)
-        if known is not None and time.monotonic() - known[0] < _KEPT_S:
-            return known[1]
+        if known is not None:
+            kept_s = _KEPT_S if _is_usable(ref, known[1]) else _KEPT_UNUSABLE_S
+            if time.monotonic() - known[0] < kept_s:
+                return known[1]
         body = await self._kube.get(ref)
         self._cache[ref] = (time.monotonic(), body)
         return body
+
+
+def _is_usable(ref: Ref, body: Mapping[str, Any] | None) -> bool:
+    if body is None or ref.kind != "Secret":
+        return body is not None
+    return (body["metadata"].get("labels") or {}).get(BROKER_ALLOW) == "allow"
