@@ -35,9 +35,9 @@ from windlass_operator.observe import (
 from windlass_operator.observed import BrokerError
 from windlass_operator.plan import ApplyObject, Plan, SetStatus
 from windlass_operator.pool_memory import PoolMemory
-from windlass_operator.refusals import reduce_invalid, without_refused
 from windlass_operator.reduce_pool import reduce_pool
 from windlass_operator.reduce_queue import reduce_queue
+from windlass_operator.refusals import reduce_invalid, without_refused
 from windlass_operator.store import Key, Store
 from windlass_operator.work_watch import WorkWatch
 

@@ -42,6 +42,8 @@ class World:
     addresses: dict[Key, Address] = field(default_factory=dict)
     views: dict[Key, QueueView] = field(default_factory=dict)
     shares: dict[Key, dict[str, float]] = field(default_factory=dict)
+    #: Queue -> names of the pools that serve it, whether it is declared or not.
+    serving: dict[Key, list[str]] = field(default_factory=dict)
     image_pull_secrets: tuple[str, ...] = ()
 
 
@@ -60,6 +62,9 @@ def read_objects(store: Store) -> World:
             world.pools[key] = WorkerPool.from_object(body)
         except InvalidSpecError as error:
             world.invalid["WorkerPool", key] = error
+    for (namespace, name), pool in world.pools.items():
+        for ref in pool.spec.queues:
+            world.serving.setdefault((namespace, ref.name), []).append(name)
     return world
 
 
@@ -256,14 +261,8 @@ def _workers_of(space: KeyspaceView | None, pods: set[str]) -> list[WorkerStatus
 
 
 def _shared(world: World, key: Key) -> frozenset[str]:
-    mine = {ref.name for ref in world.pools[key].spec.queues}
-    others = {
-        ref.name
-        for other, pool in world.pools.items()
-        if other[0] == key[0] and other != key
-        for ref in pool.spec.queues
-    }
-    return frozenset(mine & others)
+    names = (ref.name for ref in world.pools[key].spec.queues)
+    return frozenset(name for name in names if len(world.serving[key[0], name]) > 1)
 
 
 def _applied(store: Store, namespace: str, pool: str) -> Mapping[tuple[str, str], str]:
@@ -285,11 +284,7 @@ def observe_queue(world: World, brokers: Brokers, key: Key, bound: str | None) -
     return QueueObserved(
         queue=queue,
         view=view,
-        pools=tuple(
-            other[1]
-            for other, pool in world.pools.items()
-            if other[0] == key[0] and key[1] in {ref.name for ref in pool.spec.queues}
-        ),
+        pools=tuple(world.serving.get(key, ())),
         binding_exists=usable and address is not None and bound == address.broker_id,
         binding={"url": address.url, "keyspace": key[0]} if usable and address else None,
         record=None

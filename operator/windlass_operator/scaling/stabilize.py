@@ -71,6 +71,9 @@ def remember(
     """
     longest = max(behavior.up_window_s, behavior.down_window_s)
     past = tuple((min(at, now_s), n) for at, n in memory.wanted if at >= now_s - longest)
+    if past and past[-1][1] == wanted:
+        # Every window ends now: of equal counts in a row only the last can make a difference.
+        past = past[:-1]
     changes = tuple(
         (min(at, now_s), a, b) for at, a, b in memory.changes if at > now_s - DOWN_PERIOD_S
     )
