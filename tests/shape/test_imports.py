@@ -29,6 +29,19 @@ def test_commands_on_queues_do_not_import_the_worker() -> None:
     assert "windlass.runtime.worker" not in loaded
 
 
+def test_local_driver_needs_nothing_of_a_cluster() -> None:
+    code = "import windlass_operator.local.demo, sys; print(*sorted(sys.modules))"
+    loaded = run(code).split()
+
+    assert [name for name in ("kopf", "kubernetes", "aiohttp") if name in loaded] == []
+
+
+def test_naming_the_local_driver_needs_no_extra() -> None:
+    loaded = run("import windlass_operator.local.up, sys; print(*sorted(sys.modules))").split()
+
+    assert [name for name in ("yaml", "rich") if name in loaded] == []
+
+
 @pytest.mark.parametrize("module", ["windlass", "windlass.cli.main", "windlass_operator.local.up"])
 def test_importing_starts_no_thread_and_says_nothing(module: str) -> None:
     code = f"import {module}, threading; assert threading.active_count() == 1"

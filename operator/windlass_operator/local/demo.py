@@ -87,7 +87,8 @@ def example_folder() -> Path:
 async def play(session: Session, summary: list[str]) -> int:
     """Send everything, watch until the pool sleeps again, and check; returns the exit code."""
     os.environ["WINDLASS_BROKER_URL"] = session.broker_url
-    os.environ.pop("WINDLASS_RESULT_BACKEND", None)
+    for name in ("WINDLASS_RESULT_BACKEND", "WINDLASS_KEYSPACE"):
+        os.environ.pop(name, None)
     tasks = _import_tasks()
     await _until(session, lambda queue, _: queue.waiting is not None, DEADLINE_S)
     sent, took_s = await asyncio.to_thread(send, tasks)

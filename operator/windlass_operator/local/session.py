@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -74,6 +75,7 @@ class Session:
         self._folders = _folders_of_apps(resources, options.here)
         self._secrets: defaultdict[str, dict[str, dict[str, str]]] = defaultdict(dict)
         self._signals = 0
+        self._is_blind = False
         self._called = asyncio.Event()
         self._rates = Rates()
         self._store = Store()
@@ -98,6 +100,10 @@ class Session:
 
     async def run(self, work: Work | None = None) -> int:
         """Run until a signal, or until `work` is done; returns the exit code."""
+        with self._signal_handlers():
+            return await self._run(work)
+
+    async def _run(self, work: Work | None) -> int:
         async with self._broker() as server:
             self._introduce(server)
             brokers = Brokers(_BROKER_TIMEOUT_S)
@@ -111,12 +117,12 @@ class Session:
             )
             self.display.begin()
             try:
-                with self._signal_handlers():
-                    return await self._until_told(self._loop, work, is_ours=server is not None)
+                return await self._until_told(self._loop, work, is_ours=server is not None)
             finally:
                 await self._make_sure_of_the_end()
                 brokers.close()
-                self.display.end()
+                with contextlib.suppress(OSError):
+                    self.display.end()
 
     # -- beginning -------------------------------------------------------------------------------
 
@@ -186,8 +192,19 @@ class Session:
 
     async def _draw(self) -> None:
         while True:
-            self.display.show(self.snapshot, time.monotonic())
+            self._show()
             await asyncio.sleep(_DRAW_S)
+
+    def _show(self) -> None:
+        """Show the newest look; whoever closed the terminal or the pipe wants no more of it."""
+        if self._is_blind:
+            return
+        try:
+            self.display.show(self.snapshot, time.monotonic())
+        except OSError:
+            self._is_blind = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self.stop()
 
     # -- ending ----------------------------------------------------------------------------------
 
@@ -234,7 +251,7 @@ class Session:
                     self._driver.kill()
             await asyncio.sleep(_STEP_S)
         await loop.look()
-        self.display.show(self.snapshot, time.monotonic())
+        self._show()
         self._say_goodbye(is_ours=is_ours)
         return 130 if self._signals > 1 else 0
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pty
+import re
 import signal
+import struct
+import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import psutil
 import pytest
 
-from commands import Project
+from commands import Project, environment
 from local_up import Up
 from waiting import eventually
 from windlass import Windlass
 from windlass.control_plane.depth import read_depths
+from windlass.errors import OperationalError
 
 
 def test_workers_come_with_the_work_and_go_after_it(up: Up, temporary: Path) -> None:
@@ -147,6 +157,70 @@ def test_without_the_extra_it_says_what_to_install(project: Project) -> None:
 
     assert done.returncode == 1
     assert "pip install 'windlass[local]'" in done.stderr
+
+
+def test_on_a_terminal_it_draws_a_table_and_ctrl_c_drains(project: Project) -> None:
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "windlass", "up", "."],
+        cwd=project.folder,
+        env=environment(TERM="xterm-256color"),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        preexec_fn=lambda: os.login_tty(terminal),
+    )
+    os.close(terminal)
+    screen, interrupted = "", False
+    with contextlib.suppress(OSError):  # the terminal of a process that is over
+        while chunk := os.read(controller, 65536):
+            screen += chunk.decode(errors="replace")
+            if not interrupted and re.search("POOL.*emails", screen, re.DOTALL):
+                interrupted = os.write(controller, b"\x03") == 1
+    os.close(controller)
+
+    assert process.wait(30) == 0, screen
+    for words in ("QUEUE", "WAITING", "POOL", "WANTED", "Ending; no worker runs."):
+        assert words in screen
+    assert "Traceback" not in screen
+
+
+def test_reader_that_goes_away_ends_it(project: Project) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "windlass", "up", ".", "--plain"],
+        cwd=project.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    address = next(line for line in process.stdout if "WINDLASS_BROKER_URL" in line)
+    process.stdout.close()
+    app = Windlass("client", broker=address.rpartition("=")[2].strip(), set_as_current=False)
+    with contextlib.suppress(OperationalError):  # it may be over already
+        app.send_task("shop.send", (1,), queue="emails")
+    app.close()
+
+    assert process.wait(60) == 0
+    with process.stderr:
+        assert process.stderr.read() == ""
+
+
+def test_namespace_is_said_with_the_address(project: Project, redis_url: str) -> None:
+    text = (project.folder / "queue.yaml").read_text()
+    project.write("queue.yaml", text.replace("{name: emails}\n", "{name: emails, namespace: eu}\n"))
+    running = project.start("up", ".", "--plain", "-b", redis_url)
+    running.says("export WINDLASS_KEYSPACE=eu")
+    app = Windlass(
+        "client", broker=redis_url, backend=redis_url, keyspace="eu", set_as_current=False
+    )
+    assert app.send_task("shop.send", (5,), queue="emails").get(timeout=40) == 5
+    app.close()
+    running.signal(signal.SIGINT)
+    assert running.wait() == 0
 
 
 @pytest.mark.parametrize("arguments", [("up",), ("up", "--help")], ids=["nothing", "help"])
