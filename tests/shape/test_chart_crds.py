@@ -1,4 +1,4 @@
-"""The chart carries copies of crds/, since Helm reads only its own folder: `make crds` makes them."""
+"""The chart carries copies of crds/, as Helm reads only its own folder: `make crds` makes them."""
 
 from pathlib import Path
 
