@@ -1,8 +1,8 @@
 """Find a Redis server program on this machine and run it in a temporary folder.
 
-For `windlass up`, laptops and the tests. Production brokers are somebody else's servers: nothing here
-is on a client's or a worker's path. Speaks to the server it starts with a bare PING, so it needs no
-client library.
+For `windlass up`, laptops and the tests. Production brokers are somebody else's servers: nothing
+here is on a client's or a worker's path. Speaks to the server it starts with a bare PING, so it
+needs no client library.
 """
 
 from __future__ import annotations
