@@ -208,7 +208,7 @@ def test_only_the_operator_gets_a_token(kube_api: Access) -> None:
 
 def test_image_by_digest_wins_over_its_tag(kube_api: Access) -> None:
     digest = "sha256:" + "a" * 64
-    objects = render(kube_api, f"--set=image.digest={digest},image.tag=1")
+    objects = render(kube_api, f"--set=image.digest={digest},image.tag=v1")
     (container,) = one_of(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
 
     assert container["image"] == f"windlass/operator@{digest}"

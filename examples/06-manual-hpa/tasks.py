@@ -1,0 +1,11 @@
+"""Work whose number of workers somebody else decides."""
+
+from windlass import Windlass
+
+app = Windlass("sums")
+
+
+@app.task(queue="sums")
+def add(x: int, y: int) -> int:
+    """Add."""
+    return x + y

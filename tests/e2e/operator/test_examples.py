@@ -1,0 +1,153 @@
+"""Every example, as its README says."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from operator_release import EXAMPLES, Application
+from windlass_cluster.commands import wait_until
+
+pytestmark = pytest.mark.e2e
+
+Example = Callable[[str], Application]
+
+
+def _apply(example: Example, folder: str, *files: str) -> Application:
+    made = example(folder)
+    for file in files:
+        made.apply_file(EXAMPLES / folder / file)
+    return made
+
+
+def _fetch(url: str, body: Any = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(url, data=data, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_02_web_app_enqueues_by_its_binding(example: Example) -> None:
+    shop = _apply(example, "02-web-app", "queue.yaml")
+    (web, service) = yaml.safe_load_all((EXAMPLES / "02-web-app" / "web.yaml").read_text())
+    web["spec"]["template"]["spec"]["containers"][0]["image"] = shop.image
+    shop.namespace.apply(web, service)
+    shop.namespace.rollout("deployment/web")
+
+    with shop.namespace.forwarded("service/web", 80) as port:
+        orders = f"http://127.0.0.1:{port}/orders"
+        order = _fetch(orders, {"customer": "Ann", "cents": 1250})
+        states = []
+
+        def is_billed() -> bool:
+            states.append(_fetch(f"{orders}/{order['id']}"))
+            return "bill" in states[-1]
+
+        wait_until(is_billed, "a bill", timeout_s=90)
+
+    assert states[0] == {"state": "PENDING"}
+    assert states[-1] == {"state": "SUCCESS", "bill": "Ann pays 12.50"}
+
+
+def test_03_urgent_work_and_high_priority_overtake_bulk(example: Example) -> None:
+    letters = _apply(example, "03-priorities", "queue.yaml")
+    letters.start(
+        "send",
+        """
+        import json
+        from tasks import alarm, newsletter
+
+        many = newsletter.send_many([(n,) for n in range(200)])
+        sooner = newsletter.apply_async((0,), priority=9)
+        urgent = alarm.delay("fire").get(timeout=90)
+        high = sooner.get(timeout=90)
+        last = max(result.get(timeout=90) for result in many)
+        print("SAID", json.dumps([urgent < last, high < last]))
+        """,
+        queue="bulk",
+    )
+
+    assert letters.answer("send", timeout_s=150) == [True, True]
+
+
+def test_04_scheduled_task_finds_a_worker_that_was_not_there_before(example: Example) -> None:
+    reminders = _apply(example, "04-scheduled-at-zero", "queue.yaml")
+    reminders.start(
+        "send",
+        """
+        import json, time
+        from tasks import remind
+
+        result = remind.apply_async(("call Ann",), countdown=30)
+        due = time.time() + 30
+        print("SENT", flush=True)
+        print("SAID", json.dumps(result.get(timeout=120) - due))
+        """,
+        queue="reminders",
+    )
+    wait_until(lambda: "SENT" in reminders.lines("send"), "the task to be sent", timeout_s=60)
+    wait_until(
+        lambda: reminders.namespace.get("taskqueue/reminders")["status"].get("scheduled") == 1,
+        "the queue to say so",
+        timeout_s=20,
+    )
+    assert reminders.workers("reminders") == []
+
+    late_s = reminders.answer("send", timeout_s=120)
+
+    # Never early but for the time that sending took; and the worker was there.
+    assert -1 < late_s < 60
+    assert len(reminders.workers("reminders")) == 1
+
+
+def test_05_release_stops_nobody_at_work(example: Example) -> None:
+    films = _apply(example, "05-long-tasks-rollout", "queue.yaml")
+    films.namespace.wait("workerpool/films", until="condition=Ready", timeout_s=90)
+    films.start(
+        "send",
+        """
+        import json, time
+        from tasks import render
+
+        long = render.delay(40)
+        while long.state != "STARTED":
+            time.sleep(0.1)
+        print("STARTED", flush=True)
+        first = long.get(timeout=150)
+        second = render.delay(0).get(timeout=60)
+        print("SAID", json.dumps([first, second]))
+        """,
+        queue="films",
+    )
+    wait_until(lambda: "STARTED" in films.lines("send"), "the film to be begun", timeout_s=60)
+    (before,) = films.workers("films")
+    path = "/spec/podTemplate/spec/containers/0/env/0/value"
+    patch = [{"op": "replace", "path": path, "value": "2"}]
+    films.namespace.kubectl("patch", "wp/films", "--type=json", "-p", json.dumps(patch))
+
+    assert films.answer("send", timeout_s=180) == [["1", 0, 0], ["2", 0, 0]]
+
+    films.namespace.wait(f"pod/{before['metadata']['name']}", until="delete", timeout_s=90)
+    wait_until(lambda: films.events("OldVersionDrained") != [], "the event", timeout_s=60)
+    deployments = films.namespace.get("deployments", "--selector=windlass.dev/pool=films")
+    assert len(deployments["items"]) == 1
+
+
+def test_06_kubectl_scale_and_an_hpa_decide(example: Example) -> None:
+    sums = _apply(example, "06-manual-hpa", "queue.yaml")
+    sums.namespace.wait("workerpool/sums", until="condition=Ready", timeout_s=90)
+    sums.wait_replicas("sums", 1, timeout_s=60)
+
+    sums.namespace.kubectl("scale", "wp/sums", "--replicas=2")
+    sums.wait_replicas("sums", 2, timeout_s=60)
+
+    sums.apply_file(EXAMPLES / "06-manual-hpa" / "hpa.yaml")
+    # Its minimum counts without any metric.
+    sums.wait_replicas("sums", 3, timeout_s=90)
+    sums.namespace.kubectl("delete", "hpa/sums")
+    sums.namespace.kubectl("scale", "wp/sums", "--replicas=0")
+    sums.wait_replicas("sums", 0, timeout_s=90)
