@@ -58,7 +58,7 @@ def test_answers_survive_being_read_in_pieces(outcomes, size):
 
 @given(st.lists(handed, max_size=5), st.integers(min_value=1, max_value=60))
 def test_batches_survive_being_read_in_pieces(messages, size):
-    batch = wire.Batch(3, 17, 123.5, messages)
+    batch = wire.Batch(3, 17, messages)
     stream = wire.batch_frame(batch) + wire.cancel_frame(9) + wire.stop_frame()
     inbox, found = bytearray(), []
     for at in range(0, len(stream), size):

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from windlass.pools.prefork import request_of
 from windlass.results import guard
 from windlass.runtime import wire
 from windlass.runtime.outcome import Returned
@@ -87,7 +86,7 @@ class _Lanes:
             channel.note(wire.STARTED, begun.seq)
         started_s = perf_counter()
         try:
-            outcome: Outcome = await self._executor.execute_async(request_of(begun))
+            outcome: Outcome = await self._executor.execute_async(begun.message)
             channel.answer(begun.seq, (perf_counter() - started_s) * 1000.0, outcome)
         except asyncio.CancelledError:
             # Only the supervisor cancels: the lease is lost, and it drops whatever this says.

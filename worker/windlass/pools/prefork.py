@@ -6,11 +6,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from windlass.runtime import wire
-from windlass.runtime.executor import RunRequest
 
 if TYPE_CHECKING:
     from windlass.runtime.executor import Executor
-    from windlass.runtime.slot_main import Begun, Channel
+    from windlass.runtime.slot_main import Channel
 
 
 def run(channel: Channel, executor: Executor, lanes: int) -> None:
@@ -21,19 +20,5 @@ def run(channel: Channel, executor: Executor, lanes: int) -> None:
         if begun.message.note:
             channel.note(wire.STARTED, begun.seq)
         started_s = perf_counter()
-        outcome = execute(request_of(begun))
+        outcome = execute(begun.message)
         answer(begun.seq, (perf_counter() - started_s) * 1000.0, outcome)
-
-
-def request_of(begun: Begun) -> RunRequest:
-    """Build what the executor takes from what came over the wire."""
-    message = begun.message
-    return RunRequest(
-        id=message.id,
-        queue=message.queue,
-        token=message.token,
-        raw=message.raw,
-        deliveries=message.deliveries,
-        handbacks=message.handbacks,
-        clock_offset_ms=begun.clock_offset_ms,
-    )

@@ -9,7 +9,6 @@ import traceback
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from windlass.pools.prefork import request_of
 from windlass.runtime import wire
 
 if TYPE_CHECKING:
@@ -68,6 +67,6 @@ def _run_jobs(
         if begun.message.note:
             channel.note(wire.STARTED, begun.seq)
         started_s = perf_counter()
-        outcome = executor.execute(request_of(begun))
+        outcome = executor.execute(begun.message)
         channel.answer(begun.seq, (perf_counter() - started_s) * 1000.0, outcome)
         free.release()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _Limits = tuple[float | None, float | None]
 
 
-class RunRequest(msgspec.Struct, gc=False):
+class RunRequest(msgspec.Struct, array_like=True, gc=False):
     """A message to be run.
 
     Attributes:
@@ -212,8 +212,7 @@ class Executor:
             task = self._app.tasks.get(head.task)  # declared since: a shared task, say
             if task is None:
                 return Unknown(head.task)
-        expires_ms = int.from_bytes(raw[14:20], "big")
-        if expires_ms and monotonic() * 1000.0 + message.clock_offset_ms >= expires_ms:
+        if raw[14:20] != _NO_TIME and _is_expired(message):
             return classify.expired(self._open_run(message, head, body, task, ((), {}, {})))
         parts = self._decode(raw, head, body)
         if not isinstance(parts, tuple):
@@ -261,8 +260,9 @@ class Executor:
         fields["hostname"] = self._hostname
         raw = message.raw
         fields["priority"] = raw[1] - 48
-        fields["due_ms"] = int.from_bytes(raw[8:14], "big")
-        fields["expires_ms"] = int.from_bytes(raw[14:20], "big")
+        if raw[8:20] != _NO_TIMES:
+            fields["due_ms"] = int.from_bytes(raw[8:14], "big")
+            fields["expires_ms"] = int.from_bytes(raw[14:20], "big")
         if head.headers.timelimit is not None:
             fields["timelimit"] = list(head.headers.timelimit)
         if message.deliveries:
@@ -288,3 +288,10 @@ def _told(run: Run, value: Any, outcome: Outcome) -> Outcome:
 
 #: Prefix and names come on top of what the sender's cap counts.
 _MARGIN = 4096
+#: A message that is not scheduled, or never expires, has zeros there.
+_NO_TIME, _NO_TIMES = bytes(6), bytes(12)
+
+
+def _is_expired(message: RunRequest) -> bool:
+    now_ms = monotonic() * 1000.0 + message.clock_offset_ms
+    return now_ms >= int.from_bytes(message.raw[14:20], "big")

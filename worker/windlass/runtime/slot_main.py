@@ -26,12 +26,11 @@ _READ_SIZE = 262_144
 class Begun:
     """A message that holds a permit: it has begun, and is answered exactly once."""
 
-    __slots__ = ("clock_offset_ms", "message", "seq")
+    __slots__ = ("message", "seq")
 
-    def __init__(self, seq: int, message: wire.Handed, clock_offset_ms: float) -> None:
+    def __init__(self, seq: int, message: wire.Handed) -> None:
         self.seq = seq
         self.message = message
-        self.clock_offset_ms = clock_offset_ms
 
 
 class Channel:
@@ -47,7 +46,7 @@ class Channel:
         #: Sequence numbers that the supervisor wants cancelled, for pools that can.
         self.cancelled: deque[int] = deque()
         self._inbox = bytearray()
-        self._queue: deque[tuple[int, int, wire.Handed, float]] = deque()
+        self._queue: deque[tuple[int, int, wire.Handed]] = deque()
         self._send_lock = threading.Lock()
         self._poll = select.poll()
         self._poll.register(self.permit_fd, select.POLLIN)
@@ -106,16 +105,16 @@ class Channel:
                 self.is_closed = True
 
     def _unpack(self, batch: wire.Batch) -> None:
-        offset_ms, generation = batch.clock_offset_ms, batch.generation
+        generation = batch.generation
         for seq, message in enumerate(batch.messages, batch.first_seq):
-            self._queue.append((generation, seq, message, offset_ms))
+            self._queue.append((generation, seq, message))
 
     def _message_for(self, permit: int) -> Begun | None:
         while True:
             while self._queue:
-                generation, seq, message, offset_ms = self._queue.popleft()
+                generation, seq, message = self._queue.popleft()
                 if generation == permit:
-                    return Begun(seq, message, offset_ms)
+                    return Begun(seq, message)
             if self.is_closed:
                 return None  # the supervisor died between frame and permit
             self.read()

@@ -172,9 +172,17 @@ class Slot:
         batch = wire.Batch(
             self.generation,
             self.next_seq - count,
-            clock_offset_ms,
             [
-                wire.Handed(e.id, e.queue, e.token, e.raw, e.deliveries, e.handbacks, e.note)
+                wire.Handed(
+                    e.id,
+                    e.queue,
+                    e.token,
+                    e.raw,
+                    e.deliveries,
+                    e.handbacks,
+                    clock_offset_ms,
+                    e.note,
+                )
                 for e in entries
             ],
         )

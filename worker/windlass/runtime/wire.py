@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import msgspec
 
 from windlass import states
+from windlass.runtime.executor import RunRequest
 from windlass.runtime.outcome import Finished, Outcome
 
 #: To the slot: messages to run.
@@ -54,28 +55,17 @@ _unpack_answer = _TO_SUPERVISOR.unpack_from
 _SUCCESS = states.SUCCESS
 
 
-class Handed(msgspec.Struct, array_like=True, gc=False):
+class Handed(RunRequest, array_like=True, gc=False):
     """One message on its way to a slot. `note` asks for a STARTED frame when it begins."""
 
-    id: str
-    queue: str
-    token: int
-    raw: bytes
-    deliveries: int = 0
-    handbacks: int = 0
     note: bool = False
 
 
 class Batch(msgspec.Struct, array_like=True, gc=False):
-    """Messages for a slot; the first has `first_seq`, the others follow by one.
-
-    `clock_offset_ms` is the broker's clock less CLOCK_MONOTONIC, which is the same in every
-    process of a machine.
-    """
+    """Messages for a slot; the first has `first_seq`, the others follow by one."""
 
     generation: int
     first_seq: int
-    clock_offset_ms: float
     messages: list[Handed]
 
 
