@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,8 +26,13 @@ class Sample:
     """CPU seconds used so far, and when that was (monotonic ns)."""
 
     at_ns: int
-    workers_s: float
+    #: By pid. What a process uses that ends between two samples is lost.
+    workers_s: Mapping[int, float]
     redis_s: float
+
+    def workers_since(self, before: Sample) -> float:
+        """Return the CPU seconds that the workers have used since then."""
+        return sum(now - before.workers_s.get(pid, 0.0) for pid, now in self.workers_s.items())
 
 
 class Bench:
@@ -137,7 +142,8 @@ class Bench:
     def sample(self, workers: Sequence[Process]) -> Sample:
         """Read the CPU clocks."""
         pids = [pid for worker in workers for pid in worker.tree()]
-        return Sample(time.monotonic_ns(), cpu_seconds(pids), self.redis.cpu_s())
+        used = {pid: cpu_seconds([pid]) for pid in pids}
+        return Sample(time.monotonic_ns(), used, self.redis.cpu_s())
 
     def warm(self, peer: Peer, client: ClientProcess, workers: Sequence[Process]) -> None:
         """Wait until every worker process has had the time to start, and tasks run."""

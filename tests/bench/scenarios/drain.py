@@ -28,7 +28,7 @@ def _drain(
             measured = count - begun
             figures = {
                 "rate": measured / seconds,
-                "worker_cpu_us": (after.workers_s - before.workers_s) / measured * 1e6,
+                "worker_cpu_us": after.workers_since(before) / measured * 1e6,
                 "redis_cpu_us": (after.redis_s - before.redis_s) / measured * 1e6,
                 "ran": float(marks.counted()),
                 "sent": float(count),

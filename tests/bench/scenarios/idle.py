@@ -32,7 +32,7 @@ def idle(bench: Bench, peer: Peer) -> dict[str, float]:
             "pss_mb": pss_mb(pids),
             "processes": float(len(pids)),
             "commands_per_s_per_process": calls / watch_s / flavour.processes,
-            "cpu_percent": (after.workers_s - before.workers_s) / watch_s * 100,
+            "cpu_percent": after.workers_since(before) / watch_s * 100,
         }
 
 

@@ -33,7 +33,7 @@ def memory(bench: Bench, peer: Peer) -> dict[str, float]:
     return {
         "redis_bytes_each": (redis_after - redis_before) / count,
         "worker_growth_mb": worker_after - worker_before,
-        "worker_cpu_percent": (after.workers_s - before.workers_s) / watch_s * 100,
+        "worker_cpu_percent": after.workers_since(before) / watch_s * 100,
     }
 
 
