@@ -63,55 +63,68 @@ class Load:
         return count
 
 
-def simulate(window_s: float, hours: float, seed: int) -> Tally:
-    """Run one pool for some hours."""
-    load, tally, history = Load(seed), Tally(), QueueHistory()
-    behavior = Behavior(minimum=0, maximum=100, down_window_s=window_s)
-    memory = Memory(since_s=0.0, last_active_s=0.0)
-    replicas, direction = 0, 0
-    starting: list[tuple[float, int]] = []
-    now_s, warm_s = 0.0, window_s + 600.0
-    while now_s < hours * 3600 + warm_s:
-        now_s += TICK_S
-        ready = replicas - sum(count for at_s, count in starting if at_s > now_s)
-        load.pass_time(TICK_S, max(0, ready))
+class Pool:
+    """Replicas as the real code decides them; a worker takes a while to start."""
+
+    def __init__(self, window_s: float) -> None:
+        self._behavior = Behavior(minimum=0, maximum=100, down_window_s=window_s)
+        self._memory = Memory(since_s=0.0, last_active_s=0.0)
+        self._history = QueueHistory()
+        self._starting: list[tuple[float, int]] = []
+        self.replicas = 0
+
+    def slots(self, now_s: float) -> int:
+        """Slots of workers that have started."""
+        return max(0, self.replicas - sum(n for at_s, n in self._starting if at_s > now_s))
+
+    def decide(self, load: Load, now_s: float) -> int:
+        """Take the next decision and return the change."""
         totals = QueueTotals(
             at_s=now_s,
             enqueued=load.enqueued,
             completed=load.completed,
             service_ms=load.completed * SERVICE_S * 1000,
         )
-        history = update(history, totals, 300.0)
+        self._history = update(self._history, totals, 300.0)
         demand = QueueDemand(
             name="q",
             backlog=load.waiting,
             running=load.running,
-            arrival_rate=history.arrival_rate,
-            service_s=history.service_s,
+            arrival_rate=self._history.arrival_rate,
+            service_s=self._history.service_s,
         )
-        decision = decide_replicas(
-            PoolInputs(
-                current=replicas,
-                slots=1,
-                queues=(demand,),
-                shares={"q": need_slots(demand)},
-                behavior=behavior,
-                memory=memory,
-            ),
-            now_s,
+        inputs = PoolInputs(
+            current=self.replicas,
+            slots=1,
+            queues=(demand,),
+            shares={"q": need_slots(demand)},
+            behavior=self._behavior,
+            memory=self._memory,
         )
-        memory = decision.memory
-        change = decision.replicas - replicas
+        decision = decide_replicas(inputs, now_s)
+        change = decision.replicas - self.replicas
+        self._memory, self.replicas = decision.memory, decision.replicas
+        self._starting = [start for start in self._starting if start[0] > now_s]
         if change > 0:
-            starting = [*(s for s in starting if s[0] > now_s), (now_s + START_S, change)]
+            self._starting.append((now_s + START_S, change))
+        return change
+
+
+def simulate(window_s: float, hours: float, seed: int) -> Tally:
+    """Run one pool for some hours."""
+    load, tally, pool = Load(seed), Tally(), Pool(window_s)
+    direction, now_s, warm_s = 0, 0.0, window_s + 600.0
+    while now_s < hours * 3600 + warm_s:
+        now_s += TICK_S
+        load.pass_time(TICK_S, pool.slots(now_s))
+        change = pool.decide(load, now_s)
         if now_s > warm_s:
             tally.ticks += 1
-            tally.replicas += decision.replicas
+            tally.replicas += pool.replicas
             tally.backlog = max(tally.backlog, load.waiting)
             tally.changes += change != 0
             tally.reversals += change * direction < 0
         direction = change or direction
-        replicas = decision.replicas
     return tally
 
 
