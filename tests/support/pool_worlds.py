@@ -17,7 +17,13 @@ from operator_builders import (
     make_view,
     make_worker,
 )
-from windlass_operator.observed import BrokerError, PoolObserved
+from windlass_operator.observed import (
+    BrokerError,
+    DeploymentView,
+    PodView,
+    PoolObserved,
+    QueueView,
+)
 
 _counts = st.integers(0, 50)
 _depths = st.builds(
@@ -64,43 +70,49 @@ def _pools(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
+def _views(draw: st.DrawFn, ref: str) -> QueueView:
+    return make_view(
+        ref,
+        queue=draw(st.sampled_from([None, make_queue(ref), make_queue(ref, paused=True)])),
+        broker=draw(st.none() | _brokers),
+        depth=draw(st.none() | _depths),
+        arrival_rate=draw(st.floats(0, 1e6)),
+        service_s=draw(st.none() | st.floats(1e-6, 1e5)),
+        due_soon=draw(_counts),
+        conflict=draw(st.sampled_from(["", "", "older"])),
+    )
+
+
+@st.composite
+def _pods(draw: st.DrawFn, name: str) -> PodView:
+    return make_pod(
+        name,
+        deployment=draw(st.sampled_from(["emails", "emails-x"])),
+        is_ready=draw(st.booleans()),
+        phase=draw(st.sampled_from(["Pending", "Running", "Unknown", "Failed"])),
+        waiting_reason=draw(st.sampled_from(["", "CrashLoopBackOff", "ErrImagePull"])),
+        message=draw(st.sampled_from(["", "Traceback\n  x\nImportError: no"])),
+        is_deleting=draw(st.booleans()),
+    )
+
+
+@st.composite
+def _deployments(draw: st.DrawFn, name: str, age: int) -> DeploymentView:
+    return make_deployment(
+        name,
+        replicas=draw(_counts),
+        current=draw(_counts),
+        ready=draw(_counts),
+        replica_sets=draw(st.integers(1, 2)),
+        created_s=float(age),
+    )
+
+
+@st.composite
 def worlds(draw: st.DrawFn) -> PoolObserved:
-    views = tuple(
-        make_view(
-            ref,
-            queue=draw(st.sampled_from([None, make_queue(ref), make_queue(ref, paused=True)])),
-            broker=draw(st.none() | _brokers),
-            depth=draw(st.none() | _depths),
-            arrival_rate=draw(st.floats(0, 1e6)),
-            service_s=draw(st.none() | st.floats(1e-6, 1e5)),
-            due_soon=draw(_counts),
-            conflict=draw(st.sampled_from(["", "", "older"])),
-        )
-        for ref in ("emails", "bulk")
-    )
-    deployments = tuple(
-        make_deployment(
-            name,
-            replicas=draw(_counts),
-            current=draw(_counts),
-            ready=draw(_counts),
-            replica_sets=draw(st.integers(1, 2)),
-            created_s=float(age),
-        )
-        for age, name in enumerate(draw(st.sampled_from([(), ("emails",), ("emails", "emails-x")])))
-    )
-    pods = tuple(
-        make_pod(
-            f"p{n}",
-            deployment=draw(st.sampled_from(["emails", "emails-x"])),
-            is_ready=draw(st.booleans()),
-            phase=draw(st.sampled_from(["Pending", "Running", "Unknown", "Failed"])),
-            waiting_reason=draw(st.sampled_from(["", "CrashLoopBackOff", "ErrImagePull"])),
-            message=draw(st.sampled_from(["", "Traceback\n  x\nImportError: no"])),
-            is_deleting=draw(st.booleans()),
-        )
-        for n in range(draw(st.integers(0, 4)))
-    )
+    """Any pool in any world."""
+    versions = draw(st.sampled_from([(), ("emails",), ("emails", "emails-x")]))
+    pods = tuple(draw(_pods(f"p{n}")) for n in range(draw(st.integers(0, 4))))
     workers = tuple(
         make_worker(
             pod.name,
@@ -113,8 +125,8 @@ def worlds(draw: st.DrawFn) -> PoolObserved:
     )
     return make_observed(
         make_pool(**draw(_pools())),
-        queues=views,
-        deployments=deployments,
+        queues=tuple(draw(_views(ref)) for ref in ("emails", "bulk")),
+        deployments=tuple(draw(_deployments(name, age)) for age, name in enumerate(versions)),
         pods=pods,
         workers=workers,
         workers_known=draw(st.booleans()),

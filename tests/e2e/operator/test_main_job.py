@@ -125,12 +125,12 @@ def test_nothing_is_lost_while_workers_nodes_operator_and_redis_fail(
         kill_process_one(operator_release.namespace, body, python)
 
     misfortunes: list[tuple[int, Callable[[], None]]] = [
-        (200, kill_a_worker), (600, kill_the_operator), (1000, restart_redis),
+        (100, kill_a_worker), (300, kill_the_operator), (600, restart_redis),
     ]  # fmt: skip
     for count, misfortune in misfortunes:
         _wait_for(application, count)
         misfortune()
-    _wait_for(application, 1400)
+    _wait_for(application, 800)
     node = next(
         one["spec"]["nodeName"]
         for one in application.workers(_QUEUE)

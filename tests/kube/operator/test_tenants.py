@@ -140,7 +140,7 @@ async def test_secret_is_used_only_when_its_owner_shares_it_and_a_rotation_is_no
 
             admin.acl_setuser("rotated", enabled=True, passwords=["-old", "+new"])
             admin.client_kill_filter(_type="normal", skipme=True)
-            await operator.wait_condition(team.name, "tq/work", "Ready", "AuthFailed")
+            await operator.wait_condition(team.name, "tq/work", "Ready", "BrokerAuthFailed")
             await operator.apply(team.name, secret("new", {"windlass.dev/broker": "allow"}))
             await operator.wait_condition(team.name, "tq/work", "Ready", "AsExpected")
     finally:
