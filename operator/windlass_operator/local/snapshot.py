@@ -34,6 +34,7 @@ class PoolRow:
     """One pool.
 
     Attributes:
+        current: Workers there, those that are ending too.
         words: Why it is not as wanted, else why it is as it is.
         is_well: Nobody has to do anything about it.
     """
@@ -122,7 +123,7 @@ def _pool_row(store: Store, key: Key, name: str) -> PoolRow:
     return PoolRow(
         name=name,
         desired=status.get("desiredReplicas", 0),
-        current=sum(body["status"]["replicas"] for body in deployments),
+        current=len(list(store.children("Pod", *key))),
         ready=sum(body["status"]["readyReplicas"] for body in deployments),
         busy=status.get("busySlots", 0),
         slots=status.get("slots", 0),
