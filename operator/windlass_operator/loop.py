@@ -48,7 +48,8 @@ _JITTER = 0.2
 _SETTLE_S = 0.15
 #: However much changes: no more ticks than this many a second.
 _SOONEST_S = 0.5
-_AT_ONCE = 10
+#: Objects worked on at once: the API server answers many as fast as few.
+_AT_ONCE = 32
 #: Answers of the API server that the same request would get again.
 _REFUSALS = (400, 403, 422)
 

@@ -80,7 +80,7 @@ async def measure(access: Access, redis_url: str, count: int) -> None:
     """Run the operator here and print what it takes."""
     started_s = time.monotonic()
     wanted = settings("bench-0", redis_url, tick_s=5.0)
-    async with running(access, wanted) as run:
+    async with running(access, wanted, first_tick_s=600) as run:
         store, kube = run.operator.store, run.operator.kube
         while True:
             bodies = [*store.all("TaskQueue"), *store.all("WorkerPool")]
@@ -90,7 +90,8 @@ async def measure(access: Access, redis_url: str, count: int) -> None:
                 break
             await asyncio.sleep(0.2)
         print(f"cold to all {count:,} ready       {time.monotonic() - started_s:8.1f} s")
-        await run.ticks(2)
+        print(f"requests for that              {sum(kube.requests.values()):8,}")
+        await run.ticks(2, 600)
         await idle(run.operator, kube)
         await burst(run.operator, redis_url)
         print(

@@ -90,11 +90,11 @@ class Running:
         )
         return condition(body, kind)
 
-    async def ticks(self, count: int) -> None:
-        """Wait until the loop has ticked so often."""
+    async def ticks(self, count: int, timeout_s: float = 30) -> None:
+        """Wait until the loop has ticked so often, each within the time-out."""
         for _ in range(count):
             before = self.operator.loop.ticked_s
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(timeout_s):
                 while self.operator.loop.ticked_s == before:
                     await asyncio.sleep(0.02)
 
@@ -127,7 +127,11 @@ def settings(namespace: str, redis_url: str, **changes: Any) -> OperatorSettings
 
 @asynccontextmanager
 async def running(
-    access: Access, wanted: OperatorSettings, kubeconfig: Path | None = None
+    access: Access,
+    wanted: OperatorSettings,
+    kubeconfig: Path | None = None,
+    *,
+    first_tick_s: float = 30,
 ) -> AsyncIterator[Running]:
     """Run the operator until the block ends; its first tick is over when the block begins.
 
@@ -135,6 +139,7 @@ async def running(
         access: A way into the API server for the test itself.
         wanted: The operator's settings.
         kubeconfig: The operator's own way in, by default the test's.
+        first_tick_s: How long the first tick may take.
     """
     mine = kubeconfig or access.kubeconfig
     before = os.environ.get("KUBECONFIG")
@@ -143,7 +148,7 @@ async def running(
     task = asyncio.create_task(operator.run())
     made = Running(operator, access)
     try:
-        started = asyncio.create_task(made.ticks(1))
+        started = asyncio.create_task(made.ticks(1, first_tick_s))
         done, _ = await asyncio.wait({started, task}, return_when=asyncio.FIRST_COMPLETED)
         for one in done:
             one.result()
