@@ -7,6 +7,7 @@ slow minute of the machine hits everybody. Slowness never fails it; a task that 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -62,6 +63,8 @@ def measure(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for and print the tables."""
     options = parse(arguments)
+    # Asked to end, it ends what it has started: workers have sessions of their own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     scale = options.scale or (QUICK_SCALE if options.quick else 1.0)
     rounds = 1 if options.quick else options.rounds
     peers = [import_module(PEERS[name]).PEER for name in options.peer or PEERS]
