@@ -1,8 +1,9 @@
 """pytest fixtures: `kube_api` (an API server), `cluster` (a whole cluster), and their namespaces.
 
 A run brings up what its tests ask for, once, also when xdist spreads the tests over processes, and
-ends what it brought up. A cluster that was up before the run is used and left. Where no cluster is
-possible, tests that need one are skipped with the reason; with CI set they fail instead.
+ends what it brought up. A cluster that was up before the run is used and left, except in CI (the
+variable CI is set), where a run has its own. Where no cluster is possible, tests that need one are
+skipped with the reason; in CI they fail instead.
 
 Importing this module costs next to nothing and needs nothing but pytest.
 """
@@ -82,9 +83,11 @@ def cluster_provider() -> Provider:
     """The provider of the cluster, for tests that build or load images."""
     try:
         standing = choose()
-        return standing if standing.status().up else choose(standing.name, cluster=_cluster_name())
     except NotPossibleHereError as reason:
         _not_here(str(reason))
+    if _is_welcome(standing) and standing.status().up:
+        return standing
+    return choose(standing.name, cluster=_cluster_name())
 
 
 @pytest.fixture(scope="session")
@@ -121,6 +124,12 @@ def _cluster_name() -> str:
 
 def _api_name() -> str:
     return f"run-{_run()}-api"
+
+
+def _is_welcome(standing: Provider) -> bool:
+    """CI has a cluster of its own, with nobody else's CRDs in it, unless one is named outright."""
+    named = standing.name == "existing" or "WINDLASS_CLUSTER_NAME" in os.environ
+    return named or not os.environ.get("CI")
 
 
 def _mark() -> Path:
