@@ -17,6 +17,7 @@ from windlass.control_plane.heartbeats import WorkerStatus
 from windlass.control_plane.survey import KeyspaceView
 from windlass_operator.broker_addresses import Address
 from windlass_operator.brokers import Brokers, Reading
+from windlass_operator.health_of_pods import trouble
 from windlass_operator.models.resource import InvalidSpecError
 from windlass_operator.models.taskqueue import TaskQueue
 from windlass_operator.models.workerpool import WorkerPool
@@ -44,6 +45,8 @@ class World:
     shares: dict[Key, dict[str, float]] = field(default_factory=dict)
     #: Queue -> names of the pools that serve it, whether it is declared or not.
     serving: dict[Key, list[str]] = field(default_factory=dict)
+    #: Pools whose workers do not start -> replicas asked for now: more would not help.
+    stuck: dict[Key, int] = field(default_factory=dict)
     image_pull_secrets: tuple[str, ...] = ()
 
 
@@ -65,7 +68,22 @@ def read_objects(store: Store) -> World:
     for (namespace, name), pool in world.pools.items():
         for ref in pool.spec.queues:
             world.serving.setdefault((namespace, ref.name), []).append(name)
+        replicas = _stuck_at(store, namespace, name)
+        if replicas is not None:
+            world.stuck[namespace, name] = replicas
     return world
+
+
+def _stuck_at(store: Store, namespace: str, pool: str) -> int | None:
+    """Replicas of a pool if workers of its newest version do not start, None if they do."""
+    bodies = store.children("Deployment", namespace, pool)
+    deployments = [deployment_view(body) for body in bodies]
+    newest = max(deployments, key=lambda d: d.created_s, default=None)
+    if newest is None:
+        return None
+    pods = [pod_view(body, pool) for body in store.children("Pod", namespace, pool)]
+    current = [pod for pod in pods if pod.version == newest.version and not pod.is_deleting]
+    return None if trouble(current) is None else newest.replicas
 
 
 def survey_plan(world: World) -> dict[str, dict[str, dict[str, int]]]:
@@ -210,6 +228,7 @@ def _divide(world: World) -> None:
         for key, pool in pools:
             auto = pool.spec.autoscaling
             most = (pool.spec.replicas or 0) if auto is None else auto.max_replicas
+            most = min(most, world.stuck.get(key, most))
             slots = 0 if pool.spec.paused else pool.spec.concurrency * most
             names = tuple(ref.name for ref in pool.spec.queues)
             capacities.append(PoolCapacity(pool=key[1], queues=names, slots=slots))

@@ -13,7 +13,8 @@ class PoolCapacity:
 
     Attributes:
         queues: Names of the queues it serves.
-        slots: Slots it has at its maximum; 0 while it is paused or crash-looping.
+        slots: Slots it has at its maximum; those it has now while its workers do not start, and 0
+            while it is paused.
     """
 
     pool: str
