@@ -32,9 +32,8 @@ from windlass.signatures import Signature, signature
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
-    from windlass.brokers.redis import RedisBroker
     from windlass.call_options import CallOptions
-    from windlass.results.redis import RedisResults
+    from windlass.connections import AnyBroker, AnyResults
     from windlass.settings.model import Settings
 
 _ARGUMENTS = {"broker_url": "broker", "result_backend": "backend"}
@@ -77,8 +76,8 @@ class Windlass(Declaring):
             origins=_ARGUMENTS,
         )
         self.control = Control(self)
-        self._broker: RedisBroker | None = None
-        self._backend: RedisResults | None = None
+        self._broker: AnyBroker | None = None
+        self._backend: AnyResults | None = None
         self._backend_known = False
         self._router: tuple[Settings, Router] | None = None
         if config_source is not None:
@@ -173,7 +172,7 @@ class Windlass(Declaring):
     # -- what calls need
 
     @property
-    def broker(self) -> RedisBroker:
+    def broker(self) -> AnyBroker:
         """The broker, made and the settings fixed on first use. Safe in threads and after a fork.
 
         Raises:
@@ -186,12 +185,12 @@ class Windlass(Declaring):
                     self.conf.freeze()
         return self._broker
 
-    def new_broker(self) -> RedisBroker:
+    def new_broker(self) -> AnyBroker:
         """Return a broker of its own connections; who asks for it closes it."""
         return connections.make_broker(self.conf.current)
 
     @property
-    def backend(self) -> RedisResults | None:
+    def backend(self) -> AnyResults | None:
         """The result backend, None when results are off. Made on first use.
 
         Raises:
@@ -316,7 +315,7 @@ class Windlass(Declaring):
     async def aclose(self) -> None:
         """Close the connections, those of the running event loop too."""
         if self._broker is not None:
-            await self._broker.async_links.close()
+            await self._broker.aclose()
         self.close()
 
     async def __aenter__(self) -> Self:

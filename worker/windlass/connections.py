@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 from windlass.brokers.base import StoredResult
@@ -21,22 +21,32 @@ from windlass.log import scrub
 from windlass.results import codec
 
 if TYPE_CHECKING:
+    from windlass.brokers.memory import MemoryBroker
     from windlass.brokers.redis import RedisBroker
+    from windlass.results.memory import MemoryResults
     from windlass.results.redis import RedisResults
     from windlass.settings.model import Settings
+
+    AnyBroker: TypeAlias = RedisBroker | MemoryBroker
+    AnyResults: TypeAlias = RedisResults | MemoryResults
 
 #: Address schemes of Redis, as redis-py knows them.
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 _ALIASES = {"redis+socket": "unix"}  # Celery's spelling
+#: In this process: "memory://" or "memory://name"; apps with the same address share it.
+_MEMORY = "memory"
 _FOR_EVER = sys.maxsize
 
 
-def make_broker(settings: Settings) -> RedisBroker:
+def make_broker(settings: Settings) -> AnyBroker:
     """Build the broker. It connects on first use.
 
     Raises:
         ConfigurationError: There is no address, or none that is supported.
     """
+    address = broker_address(settings)
+    if _is_memory(address):
+        return _memory_broker(address, settings)
     from windlass.brokers.redis import RedisBroker  # noqa: PLC0415 - see the module's docstring
 
     policy = settings.task_publish_retry_policy
@@ -47,13 +57,26 @@ def make_broker(settings: Settings) -> RedisBroker:
         interval_max=policy["interval_max"] or 0.0,
     )
     return RedisBroker(
-        broker_address(settings),
+        address,
         keyspace=settings.keyspace,
         retry=retry if settings.task_publish_retry else PublishRetry(max_retries=0),
         options={
             "socket_connect_timeout": settings.broker_connection_timeout,
             **settings.broker_transport_options,
         },
+        max_deliveries=settings.max_deliveries,
+        lost_result=partial(_lost_result, settings),
+    )
+
+
+def _memory_broker(address: str, settings: Settings) -> MemoryBroker:
+    from windlass.brokers.memory import (  # noqa: PLC0415 - see the module's docstring
+        MemoryBroker,
+        shared_store,
+    )
+
+    return MemoryBroker(
+        shared_store(address, settings.keyspace),
         max_deliveries=settings.max_deliveries,
         lost_result=partial(_lost_result, settings),
     )
@@ -74,7 +97,7 @@ def _lost_result(settings: Settings, task_id: str) -> StoredResult | None:
 
 
 def broker_address(settings: Settings) -> str:
-    """Return the broker's address as redis-py takes it.
+    """Return the broker's address, one of Redis as redis-py takes it.
 
     Raises:
         ConfigurationError: There is none, or its scheme is not supported.
@@ -88,10 +111,10 @@ def broker_address(settings: Settings) -> str:
         if os.environ.get("CELERY_BROKER_URL"):
             msg += " CELERY_BROKER_URL is set and not read here: rename it."
         raise ConfigurationError(msg)
-    return _redis_address(url, "broker_url", "brokers")
+    return url if _is_memory(url) else _redis_address(url, "broker_url", "brokers")
 
 
-def make_backend(settings: Settings, broker: Callable[[], RedisBroker]) -> RedisResults | None:
+def make_backend(settings: Settings, broker: Callable[[], AnyBroker]) -> AnyResults | None:
     """Build the result backend, None when results are off. It shares the broker's connections.
 
     Args:
@@ -104,9 +127,13 @@ def make_backend(settings: Settings, broker: Callable[[], RedisBroker]) -> Redis
     if not settings.results_enabled:
         return None
     check_backend(settings)
+    store = broker()
+    from windlass.brokers.memory import MemoryBroker  # noqa: PLC0415 - see the module's docstring
+
+    if isinstance(store, MemoryBroker):
+        return store.store.results
     from windlass.results.redis import RedisResults  # noqa: PLC0415 - see the module's docstring
 
-    store = broker()
     return RedisResults(store.links, store.async_links, store.keys)
 
 
@@ -118,6 +145,15 @@ def check_backend(settings: Settings) -> None:
     """
     broker = broker_address(settings)
     backend = settings.result_backend or ""
+    if _is_memory(broker) and _is_memory(backend):
+        return  # the outcomes of a broker in memory are with it, whatever follows memory://
+    if _is_memory(broker) != _is_memory(backend):
+        msg = (
+            f"Setting result_backend is {scrub(backend)!r}, and broker_url is {scrub(broker)!r}. "
+            "Expected both on the same store: set result_backend='memory://' with a broker in "
+            "memory, 'redis://' with one on Redis."
+        )
+        raise ConfigurationError(msg)
     if backend not in ("redis://", "rediss://"):
         backend = _redis_address(backend, "result_backend", "result backends")
         if _database(backend) != _database(broker):
@@ -130,14 +166,18 @@ def check_backend(settings: Settings) -> None:
             raise ConfigurationError(msg)
 
 
+def _is_memory(url: str) -> bool:
+    return url.startswith(f"{_MEMORY}://")
+
+
 def _redis_address(url: str, setting: str, what: str) -> str:
     scheme, separator, rest = url.partition("://")
     scheme = _ALIASES.get(scheme, scheme)
     if not separator or scheme not in REDIS_SCHEMES:
         msg = (
             f"Setting {setting} is {scrub(url)!r}. Expected an address that starts with "
-            f"{', '.join(f'{name}://' for name in REDIS_SCHEMES)}; other {what} come in later "
-            "versions."
+            f"{', '.join(f'{name}://' for name in REDIS_SCHEMES)}, or memory:// inside one "
+            f"process; other {what} come in later versions."
         )
         raise ConfigurationError(msg)
     return f"{scheme}://{rest}"

@@ -255,7 +255,7 @@ def test_app_without_broker_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch
         _ = app.broker
 
 
-@pytest.mark.parametrize("url", ["amqp://guest@host", "sqs://", "memory://", "localhost:6379"])
+@pytest.mark.parametrize("url", ["amqp://guest@host", "sqs://", "memory:", "localhost:6379"])
 def test_broker_that_is_not_supported_is_named_without_its_password(url: str) -> None:
     app = Windlass(broker=url.replace("guest", "guest:s3cret"))
 

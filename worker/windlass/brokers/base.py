@@ -26,6 +26,40 @@ class Capability(StrEnum):
     REVOKE = "revoke"
     RESULTS = "results"
     PARKING = "parking"
+    #: Other processes see it: workers of a process of their own, and pools of several processes.
+    PROCESSES = "processes"
+
+
+#: How long a tombstone waits for a message that a worker has or that is not sent yet.
+TOMBSTONE_MS = 24 * 3600 * 1000
+
+
+class ControlMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A hint to workers. What must not be missed is in tombstones and cordons as well.
+
+    Attributes:
+        kind: "revoke", or "shutdown".
+        ids: The messages meant.
+        signal: For revoke: the signal that ends a run, '' to leave runs alone.
+        workers: The workers meant; empty for all.
+    """
+
+    kind: str
+    ids: tuple[str, ...] = ()
+    signal: str = ""
+    workers: tuple[str, ...] = ()
+
+    def encode(self) -> bytes:
+        """JSON bytes."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, payload: bytes) -> ControlMessage:
+        """Read JSON bytes; what is not one becomes kind "unknown", to be ignored."""
+        try:
+            return msgspec.json.decode(payload, type=cls)
+        except msgspec.DecodeError:
+            return cls(kind="unknown")
 
 
 class Delivery(msgspec.Struct, kw_only=True, gc=False):

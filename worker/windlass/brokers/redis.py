@@ -17,6 +17,7 @@ from windlass.brokers.base import (
     BrokerHealth,
     Bury,
     Capability,
+    ControlMessage,
     Fetched,
     FetchRequest,
     HandBack,
@@ -32,7 +33,7 @@ from windlass.redis_store.connection import Links, server_error
 from windlass.redis_store.health import read_health
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
-from windlass.redis_store.revoking import ControlMessage, Revoker
+from windlass.redis_store.revoking import Revoker
 from windlass.redis_store.scripts import script
 from windlass.redis_store.waiting import ChannelLink, WakeLink
 from windlass.states import Stage
@@ -322,6 +323,10 @@ class RedisBroker:
         for link in (self._wake, self._control):
             if link is not None:
                 link.interrupt()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        await self.async_links.close()
 
     def close(self) -> None:
         """Close the connections of this process."""

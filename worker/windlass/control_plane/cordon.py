@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from windlass.brokers.memory import MemoryBroker
 from windlass.brokers.redis import RedisBroker
+from windlass.control_plane import memory
 from windlass.redis_store.resp import packed
 from windlass.redis_store.scripts import script
 
 
-def cordon(broker: RedisBroker, worker_id: str, ttl_ms: int = 30_000) -> None:
+def cordon(broker: RedisBroker | MemoryBroker, worker_id: str, ttl_ms: int = 30_000) -> None:
     """From now on, and for ttl_ms, no fetch of this worker gets a message.
 
     Guarantee: atomic with leasing: the fetch itself reads the cordon.
     """
+    if isinstance(broker, MemoryBroker):
+        return memory.cordon(broker, worker_id, ttl_ms)
     call = script("cordon").command((broker.keys.cordon,), (broker.commands.now, worker_id, ttl_ms))
     broker.links.call([call])
+    return None
 
 
-def uncordon(broker: RedisBroker, worker_id: str) -> None:
+def uncordon(broker: RedisBroker | MemoryBroker, worker_id: str) -> None:
     """Let the worker take messages again."""
+    if isinstance(broker, MemoryBroker):
+        return memory.cordon(broker, worker_id, 0)
     broker.links.call([packed("ZREM", broker.keys.cordon, worker_id)])
+    return None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
+from windlass.brokers.memory import MemoryBroker
 from windlass.brokers.redis import RedisBroker
+from windlass.control_plane import memory
 from windlass.control_plane.queue_record import read_record
 from windlass.errors import DecodeError
 from windlass.messages import Message, decode_message
@@ -67,25 +70,30 @@ class DeadLetter(msgspec.Struct, kw_only=True, frozen=True):
 
 
 def list_dead(
-    broker: RedisBroker, queue: str, offset: int = 0, limit: int = 100
+    broker: RedisBroker | MemoryBroker, queue: str, offset: int = 0, limit: int = 100
 ) -> list[DeadLetter]:
     """Return dead letters of a queue, the latest first."""
+    if isinstance(broker, MemoryBroker):
+        return _load(broker, queue, memory.dead_ids(broker, queue)[offset : offset + limit])
     dead = broker.keys.queue(queue).dead
     ids = broker.links.call([packed("ZREVRANGE", dead, offset, offset + limit - 1)])[0]
     return _load(broker, queue, [id_.decode() for id_ in ids])
 
 
-def show_dead(broker: RedisBroker, queue: str, message_id: str) -> DeadLetter | None:
+def show_dead(broker: RedisBroker | MemoryBroker, queue: str, message_id: str) -> DeadLetter | None:
     """Return one dead letter, None if there is none of this id."""
-    dead = broker.keys.queue(queue).dead
-    if broker.links.call([packed("ZSCORE", dead, message_id)])[0] is None:
-        return None
-    return _load(broker, queue, [message_id])[0]
+    if not isinstance(broker, MemoryBroker):
+        dead = broker.keys.queue(queue).dead
+        if broker.links.call([packed("ZSCORE", dead, message_id)])[0] is None:
+            return None
+    return next(iter(_load(broker, queue, [message_id])), None)
 
 
-def _load(broker: RedisBroker, queue: str, ids: Sequence[str]) -> list[DeadLetter]:
+def _load(broker: RedisBroker | MemoryBroker, queue: str, ids: Sequence[str]) -> list[DeadLetter]:
     if not ids:
         return []
+    if isinstance(broker, MemoryBroker):
+        return [_letter(queue, *found) for found in memory.load_dead(broker, queue, ids)]
     obits, raws = broker.links.call(
         [
             packed("HMGET", broker.keys.queue(queue).obits, *ids),
@@ -93,11 +101,13 @@ def _load(broker: RedisBroker, queue: str, ids: Sequence[str]) -> list[DeadLette
         ]
     )
     found = zip(ids, obits, raws, strict=True)
-    return [_letter(queue, id_, obit or b"{}", raw or b"") for id_, obit, raw in found]
+    return [
+        _letter(queue, id_, msgspec.json.decode(obit or b"{}"), raw or b"")
+        for id_, obit, raw in found
+    ]
 
 
-def _letter(queue: str, message_id: str, obit: bytes, raw: bytes) -> DeadLetter:
-    why: dict[str, Any] = msgspec.json.decode(obit)
+def _letter(queue: str, message_id: str, why: dict[str, Any], raw: bytes) -> DeadLetter:
     letter = DeadLetter(
         id=message_id,
         queue=queue,
@@ -115,11 +125,13 @@ def _letter(queue: str, message_id: str, obit: bytes, raw: bytes) -> DeadLetter:
     return msgspec.structs.replace(letter, task=message.task, retries=message.headers.retries)
 
 
-def replay(broker: RedisBroker, queue: str, ids: Sequence[str]) -> int:
+def replay(broker: RedisBroker | MemoryBroker, queue: str, ids: Sequence[str]) -> int:
     """Make dead letters ready again under their own id, as if new. Returns how many.
 
     Counters, expiry and the stored outcome are forgotten; the sender's bytes are untouched.
     """
+    if isinstance(broker, MemoryBroker):
+        return memory.replay(broker, queue, ids)
     keys, q, total = broker.keys, broker.keys.queue(queue), 0
     for start in range(0, len(ids), _PAGE):
         page = ids[start : start + _PAGE]
@@ -132,15 +144,21 @@ def replay(broker: RedisBroker, queue: str, ids: Sequence[str]) -> int:
     return total
 
 
-def purge_dead(broker: RedisBroker, queue: str, ids: Sequence[str] | None = None) -> int:
+def purge_dead(
+    broker: RedisBroker | MemoryBroker, queue: str, ids: Sequence[str] | None = None
+) -> int:
     """Delete the dead letters named, or all of the queue. Returns how many."""
+    if isinstance(broker, MemoryBroker):
+        return memory.purge_dead(broker, queue, ids, math.inf)
     if ids is None:
         return _purge_before(broker, queue, "+inf")
     pages = (ids[start : start + _PAGE] for start in range(0, len(ids), _PAGE))
     return sum(_purge_call(broker, queue, "", page) for page in pages)
 
 
-def enforce_retention(broker: RedisBroker, queue: str, now_ms: int | None = None) -> int:
+def enforce_retention(
+    broker: RedisBroker | MemoryBroker, queue: str, now_ms: int | None = None
+) -> int:
     """Delete dead letters older than the queue record allows; a bounded chore. Returns how many.
 
     Args:
@@ -149,10 +167,21 @@ def enforce_retention(broker: RedisBroker, queue: str, now_ms: int | None = None
         now_ms: The instant; the broker's clock if not given.
     """
     keep_s = read_record(broker, queue).dead_retention_s
+    if not keep_s:
+        return 0
     if now_ms is None:
-        seconds, micros = broker.links.call([packed("TIME")])[0]
-        now_ms = int(seconds) * 1000 + int(micros) // 1000
-    return _purge_call(broker, queue, str(now_ms - keep_s * 1000), ()) if keep_s else 0
+        now_ms = _now_ms(broker)
+    before_ms = now_ms - keep_s * 1000
+    if isinstance(broker, MemoryBroker):
+        return memory.purge_dead(broker, queue, None, before_ms)
+    return _purge_call(broker, queue, str(before_ms), ())
+
+
+def _now_ms(broker: RedisBroker | MemoryBroker) -> int:
+    if isinstance(broker, MemoryBroker):
+        return broker.store.now_ms
+    seconds, micros = broker.links.call([packed("TIME")])[0]
+    return int(seconds) * 1000 + int(micros) // 1000
 
 
 def _purge_before(broker: RedisBroker, queue: str, before: str) -> int:

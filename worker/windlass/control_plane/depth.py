@@ -6,16 +6,23 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from windlass.brokers.base import QueueDepth
+from windlass.brokers.memory import MemoryBroker
 from windlass.brokers.redis import RedisBroker
+from windlass.control_plane import memory
 from windlass.control_plane.heartbeats import WorkerStatus, read_workers
 from windlass.redis_store.connection import Reply
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
 from windlass.redis_store.scripts import script
 
+#: What is due within so long counts as due soon, unless asked otherwise.
+DUE_SOON_MS = 60_000
 
-def list_queues(broker: RedisBroker) -> list[str]:
+
+def list_queues(broker: RedisBroker | MemoryBroker) -> list[str]:
     """Names of all queues that ever held a message, sorted."""
+    if isinstance(broker, MemoryBroker):
+        return memory.list_queues(broker)
     reply = broker.links.call([packed("SMEMBERS", broker.keys.queues)])[0]
     return sorted(name.decode() for name in reply)
 
@@ -30,7 +37,9 @@ def started_by_queue(workers: Sequence[WorkerStatus]) -> dict[str, int]:
 
 
 def read_depths(
-    broker: RedisBroker, queues: Sequence[str], workers: Sequence[WorkerStatus] | None = None
+    broker: RedisBroker | MemoryBroker,
+    queues: Sequence[str],
+    workers: Sequence[WorkerStatus] | None = None,
 ) -> list[QueueDepth]:
     """Read the depth of each queue, in their order.
 
@@ -41,6 +50,9 @@ def read_depths(
     """
     if not queues:
         return []
+    if isinstance(broker, MemoryBroker):
+        started = started_by_queue(read_workers(broker) if workers is None else workers)
+        return memory.read_depths(broker, queues, started, DUE_SOON_MS)
     now = broker.commands.now
     replies = broker.links.call([depth_call(broker.keys, name, now) for name in queues])
     started = started_by_queue(read_workers(broker) if workers is None else workers)
@@ -50,7 +62,7 @@ def read_depths(
     ]
 
 
-def depth_call(keys: Keys, queue: str, now: str = "", horizon_ms: int = 60_000) -> bytes:
+def depth_call(keys: Keys, queue: str, now: str = "", horizon_ms: int = DUE_SOON_MS) -> bytes:
     """Pack the read of one queue's depth; what is due within horizon_ms is counted apart."""
     q = keys.queue(queue)
     touched = (

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from windlass.brokers.memory import MemoryBroker
 from windlass.brokers.redis import RedisBroker
+from windlass.control_plane import memory
 from windlass.redis_store.connection import Reply
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
@@ -50,19 +52,24 @@ class WorkerStatus(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.hostname.rpartition("@")[2]
 
 
-def beat(broker: RedisBroker, status: WorkerStatus, ttl_ms: int) -> int:
+def beat(broker: RedisBroker | MemoryBroker, status: WorkerStatus, ttl_ms: int) -> int:
     """Store a heartbeat that expires after ttl_ms.
 
     Returns:
         Until when this worker is cordoned, milliseconds of the broker's clock; 0 if it is not.
     """
+    if isinstance(broker, MemoryBroker):
+        return memory.beat(broker, status.worker_id, ttl_ms, status)
     call = _beat_call(broker, status.worker_id, ttl_ms, msgspec.json.encode(status))
     return int(broker.links.call([call])[0])
 
 
-def say_goodbye(broker: RedisBroker, worker_id: str) -> None:
+def say_goodbye(broker: RedisBroker | MemoryBroker, worker_id: str) -> None:
     """Remove a worker's heartbeat at its orderly end."""
-    broker.links.call([_beat_call(broker, worker_id, 0, b"")])
+    if isinstance(broker, MemoryBroker):
+        memory.beat(broker, worker_id, 0, None)
+    else:
+        broker.links.call([_beat_call(broker, worker_id, 0, b"")])
 
 
 def _beat_call(broker: RedisBroker, worker_id: str, ttl_ms: int, status: bytes) -> bytes:
@@ -73,8 +80,11 @@ def _beat_call(broker: RedisBroker, worker_id: str, ttl_ms: int, status: bytes) 
     return script("beat").command(touched, (broker.commands.now, worker_id, ttl_ms, status))
 
 
-def read_workers(broker: RedisBroker) -> list[WorkerStatus]:
+def read_workers(broker: RedisBroker | MemoryBroker) -> list[WorkerStatus]:
     """Return the workers whose heartbeat has not expired, by worker id."""
+    if isinstance(broker, MemoryBroker):
+        alive_here = memory.read_workers(broker)
+        return [msgspec.structs.replace(kept, seen_ms=until) for until, kept in alive_here]
     now, alive, statuses = broker.links.call([packed("TIME"), *workers_calls(broker.keys)])
     now_ms = int(broker.commands.now or int(now[0]) * 1000 + int(now[1]) // 1000)
     return workers_alive(alive, statuses, now_ms)

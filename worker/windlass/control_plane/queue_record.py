@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from windlass.brokers.memory import MemoryBroker
 from windlass.brokers.redis import RedisBroker
+from windlass.control_plane import memory
 from windlass.errors import ConfigurationError, nearest
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
@@ -31,8 +33,10 @@ class QueueRecord(msgspec.Struct, kw_only=True, frozen=True):
     generation: int = 0
 
 
-def read_record(broker: RedisBroker, queue: str) -> QueueRecord:
+def read_record(broker: RedisBroker | MemoryBroker, queue: str) -> QueueRecord:
     """Return the record, with defaults where nothing was set."""
+    if isinstance(broker, MemoryBroker):
+        return _record_of_fields(memory.read_record(broker, queue))
     return record_of(broker.links.call([record_call(broker.keys, queue)])[0])
 
 
@@ -43,27 +47,33 @@ def record_call(keys: Keys, queue: str) -> bytes:
 
 def record_of(reply: Sequence[bytes]) -> QueueRecord:
     """Read the reply to `record_call`."""
-    raw = {
-        name.decode(): value.decode() for name, value in zip(reply[::2], reply[1::2], strict=True)
+    fields = {
+        name.decode(): int(value) for name, value in zip(reply[::2], reply[1::2], strict=True)
     }
+    return _record_of_fields(fields)
+
+
+def _record_of_fields(fields: Mapping[str, int]) -> QueueRecord:
     return QueueRecord(
-        paused=raw.get("paused") == "1",
-        max_deliveries=int(raw["max_deliveries"]) if "max_deliveries" in raw else None,
-        dead_retention_s=int(raw.get("dead_retention_s", QueueRecord().dead_retention_s)),
-        generation=int(raw.get("generation", 0)),
+        paused=fields.get("paused") == 1,
+        max_deliveries=fields.get("max_deliveries"),
+        dead_retention_s=fields.get("dead_retention_s", QueueRecord().dead_retention_s),
+        generation=fields.get("generation", 0),
     )
 
 
-def write_record(broker: RedisBroker, queue: str, **changes: Any) -> QueueRecord:
+def write_record(broker: RedisBroker | MemoryBroker, queue: str, **changes: Any) -> QueueRecord:
     """Change fields of the record; workers follow with their next fetch.
 
     Raises:
         ConfigurationError: An unknown field, or a value out of its range.
     """
+    encoded_changes = {name: _encode(name, value) for name, value in changes.items()}
+    if isinstance(broker, MemoryBroker):
+        return _record_of_fields(memory.write_record(broker, queue, encoded_changes))
     q = broker.keys.queue(queue)
     fields: list[str | int] = []
-    for name, value in changes.items():
-        encoded = _encode(name, value)
+    for name, encoded in encoded_changes.items():
         fields += (name, "" if encoded is None else encoded)
     # Whoever waits looks again after a pause: what was held back is there now.
     wakes = int(changes.get("paused") is False)

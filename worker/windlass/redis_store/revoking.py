@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import msgspec
-
-from windlass.brokers.base import StoredResult
+from windlass.brokers.base import TOMBSTONE_MS, ControlMessage, StoredResult
 from windlass.errors import DecodeError, InvalidQueueName
 from windlass.messages import check_queue_name, open_envelope
 from windlass.redis_store.connection import Links
@@ -15,40 +13,8 @@ from windlass.redis_store.resp import packed
 from windlass.redis_store.scripts import script
 from windlass.states import Stage
 
-#: How long a tombstone waits for a message that a worker has or that is not sent yet.
-TOMBSTONE_MS = 24 * 3600 * 1000
-
-
 #: Ids revoked in one trip; their messages are read whole, and may be large.
 _PAGE = 50
-
-
-class ControlMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A hint to workers. What must not be missed is in tombstones and cordons as well.
-
-    Attributes:
-        kind: "revoke", or "shutdown".
-        ids: The messages meant.
-        signal: For revoke: the signal that ends a run, '' to leave runs alone.
-        workers: The workers meant; empty for all.
-    """
-
-    kind: str
-    ids: tuple[str, ...] = ()
-    signal: str = ""
-    workers: tuple[str, ...] = ()
-
-    def encode(self) -> bytes:
-        """JSON bytes."""
-        return msgspec.json.encode(self)
-
-    @classmethod
-    def decode(cls, payload: bytes) -> ControlMessage:
-        """Read JSON bytes; what is not one becomes kind "unknown", to be ignored."""
-        try:
-            return msgspec.json.decode(payload, type=cls)
-        except msgspec.DecodeError:
-            return cls(kind="unknown")
 
 
 class Revoker:

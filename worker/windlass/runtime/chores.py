@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 from time import monotonic
 
+from windlass.brokers.memory import MemoryBroker
 from windlass.brokers.redis import RedisBroker
 from windlass.control_plane.dead_letters import enforce_retention
 
@@ -27,7 +28,7 @@ class Chores:
     """
 
     def __init__(
-        self, broker: RedisBroker, queues: Sequence[str], every_s: float = EVERY_S
+        self, broker: RedisBroker | MemoryBroker, queues: Sequence[str], every_s: float = EVERY_S
     ) -> None:
         self._broker = broker
         self._queues = tuple(queues)

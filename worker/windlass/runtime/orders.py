@@ -22,7 +22,7 @@ from windlass.runtime.shutdown import StopKind
 from windlass.runtime.slots import Slot
 
 if TYPE_CHECKING:
-    from windlass.redis_store.revoking import ControlMessage
+    from windlass.brokers.base import ControlMessage
 
 log = get_logger(__name__)
 

@@ -19,6 +19,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from windlass import events, signals
+from windlass.brokers.base import Capability
+from windlass.brokers.capabilities import require
 from windlass.errors import BrokerError, ConfigurationError, UnsafeBrokerError
 from windlass.log import get_logger
 from windlass.pools.base import Pool, find_pool
@@ -141,6 +143,8 @@ class Worker:
         app, options = self._app, self._options
         app.finalize()
         refuse_impossible(app, options, self._pool)
+        if self._pool.has_own_process:
+            require(app.broker, (Capability.PROCESSES,), f"Pool {self._pool.name}")
         self._started_at = monotonic()
         # Before the fork, so that what connecting allocates is shared by all processes.
         self._check_broker()

@@ -1,0 +1,226 @@
+"""A broker in the memory of one process: for tests, and for programs that are one process.
+
+A real implementation of `windlass.brokers.base.Broker`: priorities, schedules, leases with fencing
+tokens, hand-backs, crash counts, dead letters, parking, revokes. What it lacks is other processes
+(Capability.PROCESSES), so a worker on it is one of the same process, with the pool solo; see
+`windlass.contrib.testing.worker`.
+Next in the walk: `windlass.brokers.memory_store`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from time import monotonic
+
+import msgspec
+
+from windlass.brokers.base import (
+    BrokerHealth,
+    Capability,
+    ControlMessage,
+    Fetched,
+    FetchRequest,
+    Settlement,
+    StoredResult,
+)
+from windlass.brokers.memory_store import MemoryStore
+from windlass.brokers.publish_retry import PublishRetry
+from windlass.errors import OperationalError
+from windlass.messages import Outgoing
+from windlass.states import Stage
+
+#: Stores by (address, keyspace); one lives as long as a broker that uses it.
+_stores: weakref.WeakValueDictionary[tuple[str, str], MemoryStore] = weakref.WeakValueDictionary()
+
+
+def _no_result(_id: str) -> StoredResult | None:
+    return None
+
+
+def shared_store(url: str, keyspace: str) -> MemoryStore:
+    """Return the store that all brokers of this process with this address share."""
+    store = _stores.get((url, keyspace))
+    if store is None:
+        store = _stores.setdefault((url, keyspace), MemoryStore())
+    return store
+
+
+class MemoryBroker:
+    """Implements `windlass.brokers.base.Broker`. Thread-safe; several may share a store.
+
+    Args:
+        store: What is shared; a new one by default.
+        max_deliveries: The cap where a queue record names none.
+        lost_result: Builds the outcome of a message that dies because its worker was lost.
+    """
+
+    capabilities = frozenset(Capability) - {Capability.PROCESSES}
+
+    def __init__(
+        self,
+        store: MemoryStore | None = None,
+        *,
+        max_deliveries: int = 3,
+        lost_result: Callable[[str], StoredResult | None] = _no_result,
+    ) -> None:
+        self.store = store or MemoryStore()
+        self._max_deliveries = max_deliveries
+        self._lost_result = lost_result
+        self._interrupts = 0
+        self._control_at: int | None = None
+        self._turn = -1
+
+    # -- sending
+
+    def enqueue(
+        self, messages: Sequence[Outgoing], retry: PublishRetry | None = None
+    ) -> list[bool]:
+        """Store messages; an id that is already there is left as it is.
+
+        Args:
+            messages: Any number.
+            retry: Means nothing here: it cannot fail.
+        """
+        return self.store.enqueue(messages)
+
+    async def aenqueue(
+        self, messages: Sequence[Outgoing], retry: PublishRetry | None = None
+    ) -> list[bool]:
+        """As `enqueue`, which does not block."""
+        return self.store.enqueue(messages)
+
+    # -- working
+
+    def exchange(
+        self, settlements: Sequence[Settlement], request: FetchRequest | None
+    ) -> tuple[list[str], Fetched | None]:
+        """Settle what is finished and fetch what is next."""
+        stale = self.store.settle(settlements, self._max_deliveries) if settlements else []
+        return stale, None if request is None else self.store.fetch(self._turned(request))
+
+    def wait(self, request: FetchRequest, timeout_s: float) -> Fetched | None:
+        """Block until the queues have something, then fetch, also after the time-out.
+
+        Raises:
+            OperationalError: `interrupt` or `close` was called meanwhile.
+        """
+        request, deadline = self._turned(request), monotonic() + timeout_s
+        with self.store.changed:
+            # What came since the worker's last look wakes it too, as with a list of wake tokens.
+            before, wakes = self._interrupts, self.store.seen.get(request.worker_id)
+            while True:
+                fetched = self.store.fetch(request)
+                left_s = deadline - monotonic()
+                has_news = fetched.deliveries or fetched.expired_leases
+                if wakes is None:
+                    wakes = self.store.seen[request.worker_id]
+                if has_news or left_s <= 0 or self.store.seen[request.worker_id] != wakes:
+                    return fetched
+                if fetched.next_due_ms:
+                    due_s = (fetched.next_due_ms - fetched.now_ms) / 1000
+                    left_s = min(left_s, max(due_s, 0.001))
+                self._wait(left_s, before)
+
+    def _wait(self, timeout_s: float, before: int) -> None:
+        self.store.changed.wait(timeout_s)
+        if self._interrupts != before:
+            raise OperationalError("The wait on the in-memory broker was interrupted.")
+
+    def _turned(self, request: FetchRequest) -> FetchRequest:
+        """Let another queue be first each time, unless they are to be served strictly."""
+        queues = request.queues
+        if request.strict or len(queues) < 2:
+            return request
+        self._turn = (self._turn + 1) % len(queues)
+        turned = queues[self._turn :] + queues[: self._turn]
+        return msgspec.structs.replace(request, queues=turned)
+
+    def renew(self, tokens: Mapping[str, Sequence[int]], lease_ms: int) -> list[int]:
+        """Extend grants, by queue. Returns the tokens that are lost."""
+        return self.store.renew({name: list(owned) for name, owned in tokens.items()}, lease_ms)
+
+    def reap(self, queue: str, worker: str) -> int:
+        """Return expired leases to ready, or bury those at the cap. Returns how many moved."""
+        return self.store.reap(queue, worker, self._max_deliveries, self._lost_result)
+
+    def unpark(self, queue: str, tasks: Sequence[str]) -> int:
+        """Make parked messages of these tasks ready again. Returns how many."""
+        return self.store.unpark(queue, tasks)
+
+    def set_state(self, message_id: str, queue: str, token: int, result: StoredResult) -> bool:
+        """Store a state that does not end the message; False when the lease is lost."""
+        return self.store.set_state(message_id, queue, token, result)
+
+    # -- by id, by queue
+
+    def revoke(
+        self,
+        ids: Sequence[str],
+        *,
+        result_for: Callable[[str], StoredResult | None] = _no_result,
+        terminate: bool = False,
+        signal: str = "SIGTERM",
+    ) -> dict[str, Stage]:
+        """Revoke by id, with or without a worker. Returns where each one was."""
+        return self.store.revoke(ids, result_for, signal if terminate else "")
+
+    def revoked(self, ids: Sequence[str]) -> dict[str, str]:
+        """Which of the ids are marked as revoked -> the signal that ends a run, '' for none."""
+        with self.store.changed:
+            marks = self.store.tombstones
+            return {id_: marks[id_][1] for id_ in ids if id_ in marks}
+
+    def control_messages(self, timeout_s: float) -> Iterator[ControlMessage]:
+        """Yield hints for workers until none has come for so long. The first call subscribes.
+
+        Raises:
+            OperationalError: `interrupt` or `close` was called meanwhile.
+        """
+        store = self.store
+        with store.changed:
+            before = self._interrupts
+            if self._control_at is None:
+                self._control_at = store.control_count
+        deadline = monotonic() + timeout_s
+        while True:
+            with store.changed:
+                while store.control_count == self._control_at:
+                    left_s = deadline - monotonic()
+                    if left_s <= 0:
+                        return
+                    self._wait(left_s, before)
+                # What was dropped because nobody read it for long is missed.
+                unread = min(store.control_count - self._control_at, len(store.control))
+                messages = list(store.control)[len(store.control) - unread :]
+                self._control_at = store.control_count
+            yield from messages
+            deadline = monotonic() + timeout_s
+
+    def stage(self, message_id: str) -> Stage:
+        """Where the message is, or DONE while its outcome is kept."""
+        return self.store.stage(message_id)
+
+    def purge(self, queue: str) -> int:
+        """Delete what waits in the queue: ready, scheduled, parked. Returns how many."""
+        return self.store.purge(queue)
+
+    def ping(self) -> None:
+        """Do nothing: it is always there."""
+
+    def check(self) -> BrokerHealth:
+        """Say what is known: nothing, and no warning."""
+        return BrokerHealth(version=None, role=None, maxmemory_policy=None, appendonly=None)
+
+    def interrupt(self) -> None:
+        """End `wait` and `control_messages` of other threads: they fail with OperationalError."""
+        with self.store.changed:
+            self._interrupts += 1
+            self.store.changed.notify_all()
+
+    def close(self) -> None:
+        """End waits. The store lives on while another broker uses it."""
+        self.interrupt()
+
+    async def aclose(self) -> None:
+        """Do nothing: there is no connection."""

@@ -1,0 +1,377 @@
+"""What the in-memory brokers of one address share: messages, queues, tombstones, outcomes.
+
+Each public method is one atomic move under the store's lock, with the semantics of the scripts of
+`windlass.redis_store` (one conformance suite runs on both: tests/conformance/test_brokers.py).
+Next in the walk: `windlass.brokers.memory`.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from windlass.brokers.base import (
+    TOMBSTONE_MS,
+    Again,
+    Bury,
+    ControlMessage,
+    Crashed,
+    Delivery,
+    Done,
+    Fetched,
+    FetchRequest,
+    HandBack,
+    Park,
+    Settlement,
+    StoredResult,
+)
+from windlass.brokers.memory_queue import Grant, MemoryQueue, Obit, Stored, stored
+from windlass.messages import Outgoing, check_queue_name
+from windlass.results.memory import MemoryResults
+from windlass.states import Stage
+
+#: Messages, and bytes of them, in one fetch.
+_MAX_FETCH = 1000
+_MAX_FETCH_BYTES = 8 * 1024 * 1024
+_CONTROL_KEPT = 1000
+
+
+class MemoryStore:
+    """The state. Its lock is `changed`, a condition that is notified at every move.
+
+    Args:
+        clock: The broker's clock, whole milliseconds since the epoch; the machine's by default.
+    """
+
+    def __init__(self, clock: Callable[[], int] | None = None) -> None:
+        self._clock = clock or _machine_clock
+        self._late_ms = 0 if clock else 1
+        self.changed = threading.Condition(threading.RLock())
+        self.results = MemoryResults(lambda: self.now_ms / 1000)
+        self.messages: dict[str, Stored] = {}
+        self.queues: dict[str, MemoryQueue] = {}
+        #: Queues that ever held a message, or whose record was written.
+        self.names: set[str] = set()
+        #: Id -> (until, ms; the signal that ends a run, "" for none).
+        self.tombstones: dict[str, tuple[int, str]] = {}
+        #: Worker id -> until, ms.
+        self.cordons: dict[str, int] = {}
+        #: Worker id -> (until, ms; its status).
+        self.workers: dict[str, tuple[int, Any]] = {}
+        self.control: deque[ControlMessage] = deque(maxlen=_CONTROL_KEPT)
+        self.control_count = 0
+        #: Worker id -> `wakes` of its queues at its last look.
+        self.seen: dict[str, int] = {}
+        self._token = 0
+
+    @property
+    def now_ms(self) -> int:
+        """The broker's clock."""
+        return self._clock()
+
+    def queue(self, name: str) -> MemoryQueue:
+        """Return a queue; an unknown one is empty."""
+        if name not in self.queues:
+            self.queues[name] = MemoryQueue(check_queue_name(name))
+        return self.queues[name]
+
+    # -- sending
+
+    def enqueue(self, messages: Sequence[Outgoing]) -> list[bool]:
+        """Store messages; returns for each whether it is new."""
+        with self.changed:
+            fresh = [self._add(message) for message in messages]
+            self.changed.notify_all()
+        return fresh
+
+    def _add(self, message: Outgoing) -> bool:
+        if message.id in self.messages:
+            return False
+        now_ms, queue = self.now_ms, self.queue(message.queue)
+        new, due_ms = stored(message, now_ms, self._late_ms)
+        self.messages[new.id] = new
+        queue.place(new, due_ms, now_ms)
+        queue.enqueued += 1
+        self.names.add(queue.name)
+        return True
+
+    # -- settling
+
+    def settle(self, settlements: Sequence[Settlement], max_deliveries: int) -> list[str]:
+        """Settle; returns the ids whose token was stale."""
+        stale = []
+        with self.changed:
+            backs = [item for item in settlements if isinstance(item, HandBack)]
+            others = [item for item in settlements if not isinstance(item, HandBack)]
+            # The last first: each goes to the front, so they end in the order given.
+            for item in (*others, *reversed(backs)):
+                queue = self.queue(item.queue)
+                if queue.owns(item.id, item.token):
+                    queue.unlease(item.id)
+                    self._settle(queue, item, max_deliveries)
+                else:
+                    stale.append(item.id)
+            self.changed.notify_all()
+        return stale
+
+    def _settle(self, queue: MemoryQueue, item: Settlement, max_deliveries: int) -> None:
+        match item:
+            case Done():
+                self._end(queue, item)
+            case Again():
+                self._again(item)
+            case HandBack():
+                message = self.messages[item.id]
+                message.handbacks += item.counted
+                queue.to_front(message)
+            case Crashed():
+                self._crashed(queue, item, max_deliveries)
+            case Bury():
+                self._bury(queue, item.id, item.reason, item.detail, item.worker)
+                self.store(item.id, item.result)
+            case Park():
+                queue.parked[item.id] = item.task
+                queue.parks += 1
+
+    def _end(self, queue: MemoryQueue, item: Done) -> None:
+        # Gone before the rest: a follow-up may take over its id (a task that replaces itself).
+        del self.messages[item.id]
+        for message in item.followups:
+            self._add(message)
+        self.store(item.id, item.result)
+        queue.completed += 1
+        queue.service_ms += item.duration_ms
+
+    def _again(self, item: Again) -> None:
+        message, due_ms = stored(item.message, self.now_ms, self._late_ms)
+        message.id = item.id
+        self.messages[item.id] = message
+        self.queue(message.queue).place(message, due_ms, self.now_ms)
+        self.names.add(message.queue)
+        self.store(item.id, item.result)
+
+    def _crashed(self, queue: MemoryQueue, item: Crashed, max_deliveries: int) -> None:
+        message = self.messages[item.id]
+        message.deliveries += 1
+        if message.deliveries < self.cap(queue, max_deliveries):
+            queue.to_front(message)
+            return
+        self._bury(queue, item.id, "max_deliveries", item.reason, item.worker)
+        self.store(item.id, item.result)
+
+    def _bury(
+        self, queue: MemoryQueue, message_id: str, reason: str, detail: str, worker: str
+    ) -> None:
+        queue.dead[message_id] = Obit(
+            reason=reason, detail=detail, worker=worker, at_ms=self.now_ms
+        )
+
+    def cap(self, queue: MemoryQueue, max_deliveries: int) -> int:
+        """Return after how many crashes a message is a dead letter."""
+        return queue.record.get("max_deliveries", max_deliveries)
+
+    def store(self, message_id: str, result: StoredResult | None) -> None:
+        """Keep an outcome, and tell who waits for it."""
+        if result is not None:
+            self.results.store_raw(message_id, result.payload, result.ttl_ms)
+
+    def set_state(self, message_id: str, queue: str, token: int, result: StoredResult) -> bool:
+        """Store a state that does not end the message; False when the lease is lost."""
+        with self.changed:
+            if not self.queue(queue).owns(message_id, token):
+                return False
+            self.store(message_id, result)
+            return True
+
+    # -- fetching
+
+    def fetch(self, request: FetchRequest) -> Fetched:
+        """Lease up to `want` messages, from the queues in the order given."""
+        with self.changed:
+            now_ms = self.now_ms
+            queues = [self.queue(name) for name in dict.fromkeys(request.queues)]
+            self.seen[request.worker_id] = sum(queue.wakes for queue in queues)
+            if self.cordons.get(request.worker_id, 0) > now_ms:
+                return Fetched(now_ms=now_ms, deliveries=[], cordoned=True)
+            live = [queue for queue in queues if not queue.is_paused]
+            want = min(request.want, _MAX_FETCH)
+            deliveries = self._lease(live, want, request, now_ms)
+            soonest = [at for q in queues for at in q.soonest() if len(deliveries) < want]
+            return Fetched(
+                now_ms=now_ms,
+                deliveries=deliveries,
+                next_due_ms=min(soonest, default=0),
+                expired_leases=tuple(q.name for q in queues if q.expired(now_ms)),
+                parked={q.name: q.parks for q in queues if q.parked},
+                paused=tuple(q.name for q in queues if q.is_paused),
+            )
+
+    def _lease(
+        self, live: Sequence[MemoryQueue], want: int, request: FetchRequest, now_ms: int
+    ) -> list[Delivery]:
+        taken: dict[str, list[str]] = {queue.name: [] for queue in live}
+        for queue in live:
+            queue.promote(now_ms)
+        share = want if request.strict else math.ceil(want / max(1, len(live)))
+        count = size = 0
+        for limit in (share, want):
+            for queue in live:
+                room = min(limit, want - count)
+                while room > 0 and size < _MAX_FETCH_BYTES and (id_ := queue.pop()) is not None:
+                    taken[queue.name].append(id_)
+                    size += len(self.messages[id_].raw)
+                    room, count = room - 1, count + 1
+        deadline_ms = now_ms + request.lease_ms
+        return [
+            delivery
+            for queue in live
+            if taken[queue.name]
+            for delivery in self._grant(queue, taken[queue.name], deadline_ms, now_ms)
+        ]
+
+    def _grant(
+        self, queue: MemoryQueue, ids: list[str], deadline_ms: int, now_ms: int
+    ) -> list[Delivery]:
+        self._token += 1
+        token = self._token
+        queue.grants[token] = Grant(token, deadline_ms, ids, len(ids))
+        queue.leased.update(dict.fromkeys(ids, token))
+        return [
+            Delivery(
+                id=id_,
+                queue=queue.name,
+                token=token,
+                raw=self.messages[id_].raw,
+                deliveries=self.messages[id_].deliveries,
+                handbacks=self.messages[id_].handbacks,
+                revoked=self.tombstones.get(id_, (0, ""))[0] > now_ms,
+            )
+            for id_ in ids
+        ]
+
+    def renew(self, tokens: dict[str, list[int]], lease_ms: int) -> list[int]:
+        """Extend grants, by queue. Returns the tokens that are lost."""
+        lost = []
+        with self.changed:
+            for name, owned in tokens.items():
+                grants = self.queue(name).grants
+                for token in owned:
+                    if token in grants:
+                        grants[token].deadline_ms = self.now_ms + lease_ms
+                    else:
+                        lost.append(token)
+        return lost
+
+    def reap(
+        self,
+        name: str,
+        worker: str,
+        max_deliveries: int,
+        lost_result: Callable[[str], StoredResult | None],
+    ) -> int:
+        """Give back what expired grants still own, or bury what is at the cap."""
+        moved = 0
+        with self.changed:
+            queue = self.queue(name)
+            # The oldest grant last, so that it comes to the very front.
+            for grant in reversed(queue.expired(self.now_ms)):
+                for id_ in reversed(grant.ids):
+                    if not queue.owns(id_, grant.token):
+                        continue
+                    queue.unlease(id_)
+                    message = self.messages[id_]
+                    message.deliveries += 1
+                    moved += 1
+                    if message.deliveries < self.cap(queue, max_deliveries):
+                        queue.to_front(message)
+                    else:
+                        detail = "the worker that ran it was lost: its lease ran out"
+                        self._bury(queue, id_, "max_deliveries", detail, worker)
+                        self.store(id_, lost_result(id_))
+            self.changed.notify_all()
+        return moved
+
+    def unpark(self, name: str, tasks: Sequence[str]) -> int:
+        """Make parked messages of these tasks ready again. Returns how many."""
+        with self.changed:
+            queue, known = self.queue(name), set(tasks)
+            ids = [id_ for id_, task in queue.parked.items() if task in known]
+            for id_ in ids:
+                del queue.parked[id_]
+                queue.to_back(self.messages[id_])
+            self.changed.notify_all()
+        return len(ids)
+
+    # -- by id, by queue
+
+    def revoke(
+        self, ids: Sequence[str], result_for: Callable[[str], StoredResult | None], signal: str
+    ) -> dict[str, Stage]:
+        """Take messages back, or mark those that a worker has or that are not there yet."""
+        with self.changed:
+            found = {id_: self._revoke(id_, result_for, signal) for id_ in dict.fromkeys(ids)}
+            marked = [id_ for id_, at in found.items() if at in (Stage.LEASED, Stage.UNKNOWN)]
+            if marked:
+                self.control_count += 1
+                hint = ControlMessage(kind="revoke", ids=tuple(marked), signal=signal)
+                self.control.append(hint)
+            self.changed.notify_all()
+        return found
+
+    def _revoke(
+        self, id_: str, result_for: Callable[[str], StoredResult | None], signal: str
+    ) -> Stage:
+        now_ms, message = self.now_ms, self.messages.get(id_)
+        self.forget_marks(now_ms)
+        stage = self.stage(id_)
+        if message is None or stage is Stage.LEASED:
+            until_ms, earlier = self.tombstones.get(id_, (0, ""))
+            self.tombstones[id_] = (max(until_ms, now_ms + TOMBSTONE_MS), signal or earlier)
+            return Stage.UNKNOWN if message is None else Stage.LEASED
+        if stage is Stage.DEAD:
+            return stage
+        self.queue(message.queue).remove_waiting(message)
+        del self.messages[id_]
+        self.store(id_, result_for(id_))
+        return stage
+
+    def forget_marks(self, now_ms: int) -> None:
+        """Drop tombstones whose time is over."""
+        for id_ in [id_ for id_, (until, _) in self.tombstones.items() if until <= now_ms]:
+            del self.tombstones[id_]
+
+    def stage(self, message_id: str) -> Stage:
+        """Where the message is, or DONE while its outcome is kept."""
+        with self.changed:
+            message = self.messages.get(message_id)
+            if message is None:
+                kept = self.results.get_raw(message_id) is not None
+                return Stage.DONE if kept else Stage.UNKNOWN
+            queue = self.queue(message.queue)
+            for place, stage in (
+                (queue.leased, Stage.LEASED),
+                (queue.parked, Stage.PARKED),
+                (queue.dead, Stage.DEAD),
+                (queue.ready[message.priority], Stage.QUEUED),
+            ):
+                if message_id in place:
+                    return stage
+            return Stage.SCHEDULED
+
+    def purge(self, name: str) -> int:
+        """Delete what waits in the queue. Returns how many."""
+        with self.changed:
+            queue = self.queue(name)
+            ids = queue.waiting_ids()
+            queue.drop_waiting()
+            for id_ in ids:
+                del self.messages[id_]
+        return len(ids)
+
+
+def _machine_clock() -> int:
+    return int(time.time() * 1000)

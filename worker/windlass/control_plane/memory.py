@@ -1,0 +1,148 @@
+"""The control plane of an in-memory broker: what the sibling modules do with Redis, done here.
+
+Each function of a sibling hands over to the one of the same name when the broker is in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from windlass.brokers.base import QueueDepth
+from windlass.brokers.memory import MemoryBroker
+from windlass.brokers.memory_queue import stamped
+from windlass.messages import FORMAT_VERSION, PREFIX_SIZE, tail_of
+
+__all__ = ["MemoryBroker"]
+
+
+def list_queues(broker: MemoryBroker) -> list[str]:
+    """Names of all queues that ever held a message, sorted."""
+    return sorted(broker.store.names)
+
+
+def read_depths(
+    broker: MemoryBroker, queues: Sequence[str], started: dict[str, int], horizon_ms: int
+) -> list[QueueDepth]:
+    """Read the depth of each queue; `started` is what workers report as running."""
+    store = broker.store
+    with store.changed:
+        now_ms = store.now_ms
+        return [
+            store.queue(name).depth(store.messages, started.get(name, 0), now_ms, horizon_ms)
+            for name in queues
+        ]
+
+
+def read_record(broker: MemoryBroker, queue: str) -> dict[str, int]:
+    """Return the fields of the queue record that were set."""
+    with broker.store.changed:
+        return dict(broker.store.queue(queue).record)
+
+
+def write_record(
+    broker: MemoryBroker, queue: str, changes: dict[str, int | None]
+) -> dict[str, int]:
+    """Change fields of the record; None removes one."""
+    store = broker.store
+    with store.changed:
+        kept = store.queue(queue)
+        kept.record |= {name: value for name, value in changes.items() if value is not None}
+        for name in [name for name, value in changes.items() if value is None]:
+            kept.record.pop(name, None)
+        kept.record["generation"] = kept.record.get("generation", 0) + 1
+        kept.wakes += 1
+        store.names.add(queue)
+        store.changed.notify_all()
+        return dict(kept.record)
+
+
+def dead_ids(broker: MemoryBroker, queue: str) -> list[str]:
+    """Ids of the dead letters of a queue, the latest first; of one instant as Redis sorts them."""
+    with broker.store.changed:
+        dead = broker.store.queue(queue).dead
+        return sorted(dead, key=lambda id_: (dead[id_].at_ms, id_), reverse=True)
+
+
+def load_dead(
+    broker: MemoryBroker, queue: str, ids: Sequence[str]
+) -> list[tuple[str, dict[str, Any], bytes]]:
+    """Return (id, what is known of its end, bytes) of dead letters."""
+    store = broker.store
+    with store.changed:
+        dead = store.queue(queue).dead
+        found = [(store.messages[id_], dead[id_]) for id_ in ids if id_ in dead]
+        return [
+            (
+                message.id,
+                msgspec.structs.asdict(obit)
+                | {"deliveries": message.deliveries, "handbacks": message.handbacks},
+                message.raw,
+            )
+            for message, obit in found
+        ]
+
+
+def replay(broker: MemoryBroker, queue: str, ids: Sequence[str]) -> int:
+    """Make dead letters ready again as if new. Returns how many."""
+    store = broker.store
+    with store.changed:
+        kept = store.queue(queue)
+        chosen = [id_ for id_ in ids if kept.dead.pop(id_, None) is not None]
+        for id_ in chosen:
+            message = store.messages[id_]
+            message.deliveries = message.handbacks = 0
+            store.tombstones.pop(id_, None)
+            raw = message.raw
+            if raw[:1] == bytes((FORMAT_VERSION,)) and len(raw) > PREFIX_SIZE:
+                message.raw = stamped(tail_of(raw), message.priority, store.now_ms)
+            kept.to_back(message)
+        store.results.forget(chosen)
+        store.changed.notify_all()
+        return len(chosen)
+
+
+def purge_dead(
+    broker: MemoryBroker, queue: str, ids: Sequence[str] | None, before_ms: float
+) -> int:
+    """Delete the dead letters named, or those that died before a time. Returns how many."""
+    store = broker.store
+    with store.changed:
+        dead = store.queue(queue).dead
+        if ids is None:
+            ids = [id_ for id_, obit in dead.items() if obit.at_ms <= before_ms]
+        chosen = [id_ for id_ in ids if dead.pop(id_, None) is not None]
+        for id_ in chosen:
+            del store.messages[id_]
+        return len(chosen)
+
+
+def beat(broker: MemoryBroker, worker_id: str, ttl_ms: int, status: Any) -> int:
+    """Keep a heartbeat, ttl_ms 0 ends it; returns until when the worker is cordoned, 0: not."""
+    store = broker.store
+    with store.changed:
+        now_ms = store.now_ms
+        store.workers[worker_id] = (now_ms + ttl_ms, status)
+        if ttl_ms == 0:
+            store.seen.pop(worker_id, None)
+        store.workers = {id_: kept for id_, kept in store.workers.items() if kept[0] > now_ms}
+        store.cordons = {id_: until for id_, until in store.cordons.items() if until > now_ms}
+        store.forget_marks(now_ms)
+        return store.cordons.get(worker_id, 0)
+
+
+def read_workers(broker: MemoryBroker) -> list[tuple[int, Any]]:
+    """Return (until when, ms; status) of the heartbeats that have not expired, by worker id."""
+    store = broker.store
+    with store.changed:
+        alive = {id_: kept for id_, kept in store.workers.items() if kept[0] > store.now_ms}
+        return [alive[id_] for id_ in sorted(alive)]
+
+
+def cordon(broker: MemoryBroker, worker_id: str, ttl_ms: int) -> None:
+    """Let no fetch of this worker get a message for so long; 0 lifts it."""
+    store = broker.store
+    with store.changed:
+        store.cordons[worker_id] = store.now_ms + ttl_ms
