@@ -46,6 +46,8 @@ class Leader:
         self._retry_s = retry_s
         self._renewed_s = float("-inf")
         self._seen: tuple[str, float] = ("", 0.0)
+        #: The Lease as we last wrote it: renewing it needs no reading, its version is the guard.
+        self._mine: dict[str, Any] | None = None
         self.transitions = 0
 
     @property
@@ -84,9 +86,10 @@ class Leader:
         began_s = time.monotonic()
         try:
             async with asyncio.timeout(self._renew_s):
-                lease = await self._kube.get(self._ref)
+                lease, self._mine = self._mine, None
+                lease = lease or await self._kube.get(self._ref)
                 if lease is None:
-                    await self._kube.create(self._fresh())
+                    self._mine = await self._kube.create(self._fresh())
                 elif not await self._take(lease):
                     return False
         except (KubeError, TimeoutError) as error:
@@ -110,7 +113,7 @@ class Leader:
             "leaseDurationSeconds": int(self._duration_s),
             "renewTime": _now(),
         }
-        await self._kube.replace(lease)
+        self._mine = await self._kube.replace(lease)
         return True
 
     def _has_run_out(self, spec: dict[str, Any]) -> bool:

@@ -116,6 +116,31 @@ async def test_leadership_ends_when_the_lease_cannot_be_renewed(
     assert not leader.is_leading
 
 
+async def test_renewing_takes_one_request_and_notices_a_thief(
+    candidate: Candidate, kube: Kube, home: Namespace
+) -> None:
+    leader = candidate("first")
+    await _soon(leader.acquire())
+    keeping = asyncio.create_task(leader.keep())
+    before = kube.requests[("get", "leases")]
+    renewals = kube.requests.get(("update", "leases"), 0)
+
+    async def renewed() -> None:
+        while kube.requests.get(("update", "leases"), 0) < renewals + 3:
+            await asyncio.sleep(0.05)
+
+    await _soon(renewed())
+    assert kube.requests[("get", "leases")] == before
+    patch = '{"spec": {"holderIdentity": "thief"}}'
+    await asyncio.to_thread(
+        home.kubectl, "patch", "lease/windlass-operator", "--type=merge", "-p", patch
+    )
+
+    await _soon(keeping)
+
+    assert not leader.is_leading
+
+
 async def test_two_who_try_at_the_same_moment_do_not_both_win(candidate: Candidate) -> None:
     many = [candidate(f"candidate-{number}") for number in range(5)]
     trying = {asyncio.create_task(one.acquire()) for one in many}
