@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 VENV ?= .venv
 PY   := $(VENV)/bin/python
+# Processes that tests without a cluster are spread over.
+JOBS ?= 2
 # The first interpreter that really runs and is new enough. 3.12 and 3.11 come first: they have a Redis wheel.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python3.14; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
@@ -45,10 +47,10 @@ imports: venv ## the contracts on who may import whom
 	@$(VENV)/bin/lint-imports
 
 unit: venv ## tests without I/O
-	@$(PY) -m pytest tests/unit tests/shape tests/typing -q
+	@$(PY) -m pytest tests/unit tests/shape tests/typing -q -n $(JOBS)
 
 integration: venv ## tests on real Redis servers and worker processes
-	@$(PY) -m pytest tests/lua tests/conformance tests/integration -q
+	@$(PY) -m pytest tests/lua tests/conformance tests/integration -q -n $(JOBS) --dist loadfile
 
 # Celery and the Kubernetes client want different versions of one library: the peers live apart.
 BENCH_VENV ?= .venv-bench
