@@ -22,8 +22,8 @@ from windlass_operator.models.resource import InvalidSpecError
 from windlass_operator.models.taskqueue import TaskQueue
 from windlass_operator.models.workerpool import WorkerPool
 from windlass_operator.observed import BrokerView, PoolObserved, QueueObserved, QueueView
+from windlass_operator.pool_children import APPLIED
 from windlass_operator.pool_scaling import need_of
-from windlass_operator.reduce_pool import APPLIED
 from windlass_operator.scaling.divide import PoolCapacity, divide
 from windlass_operator.scaling.smoothing import QueueHistory, QueueTotals, update
 from windlass_operator.store import Body, Key, Store
@@ -252,6 +252,7 @@ def observe_pool(world: World, store: Store, brokers: Brokers, key: Key) -> Pool
         deployment_view(body) for body in store.children("Deployment", namespace, name)
     )
     pods = tuple(pod_view(body, name) for body in store.children("Pod", namespace, name))
+    children = _children(store, namespace, name)
     hosts = {pod.name for pod in pods}
     workers, known = [], False
     first = next((view for view in views if view.queue is not None), None)
@@ -265,7 +266,8 @@ def observe_pool(world: World, store: Store, brokers: Brokers, key: Key) -> Pool
         deployments=deployments,
         pods=pods,
         workers=tuple(workers),
-        applied=_applied(store, namespace, name),
+        applied=_applied(children),
+        bodies=children,
         shares=world.shares.get(key, {}),
         shared=_shared(world, key),
         workers_known=known,
@@ -284,14 +286,20 @@ def _shared(world: World, key: Key) -> frozenset[str]:
     return frozenset(name for name in names if len(world.serving[key[0], name]) > 1)
 
 
-def _applied(store: Store, namespace: str, pool: str) -> Mapping[tuple[str, str], str]:
-    found = {}
-    for kind in ("Deployment", "ServiceAccount", "PodDisruptionBudget"):
-        for body in store.children(kind, namespace, pool):
-            mark = body["metadata"].get("annotations", {}).get(APPLIED)
-            if mark:
-                found[kind, body["metadata"]["name"]] = mark
-    return found
+def _children(store: Store, namespace: str, pool: str) -> dict[tuple[str, str], Body]:
+    return {
+        (kind, body["metadata"]["name"]): body
+        for kind in ("Deployment", "ServiceAccount", "PodDisruptionBudget")
+        for body in store.children(kind, namespace, pool)
+    }
+
+
+def _applied(children: Mapping[tuple[str, str], Body]) -> Mapping[tuple[str, str], str]:
+    marks = {
+        key: body["metadata"].get("annotations", {}).get(APPLIED, "")
+        for key, body in children.items()
+    }
+    return {key: mark for key, mark in marks.items() if mark}
 
 
 def observe_queue(world: World, brokers: Brokers, key: Key, bound: str | None) -> QueueObserved:

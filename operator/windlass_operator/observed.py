@@ -141,6 +141,8 @@ class PoolObserved:
     workers: tuple[WorkerStatus, ...] = ()
     #: Children that exist beside Deployments: (kind, name) -> hash of what we last applied.
     applied: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    #: Children as the API server has them: (kind, name) -> body.
+    bodies: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     #: Queue ref -> slots of its need that fall to this pool.
     shares: Mapping[str, float] = field(default_factory=dict)
     #: Queue refs that other pools serve too.

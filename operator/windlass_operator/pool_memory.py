@@ -10,6 +10,21 @@ from windlass_operator.scaling.stabilize import Memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """A child that somebody changed was set back.
+
+    Attributes:
+        stamp: Of the body that was changed; the same one is not set back twice.
+        count: How often within a while.
+        at_s: The last time.
+    """
+
+    stamp: str
+    count: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolMemory:
     """One pool's memory.
 
@@ -22,6 +37,7 @@ class PoolMemory:
             before our own write is no foreign one.
         conflicts: Times somebody else changed them, and when it was last corrected.
         version: Template version last asked for.
+        corrections: (kind, name) of a child -> when changes by hand were last set back.
         wrong_victims: Ever.
     """
 
@@ -33,4 +49,5 @@ class PoolMemory:
     conflicts: int = 0
     corrected_s: float = 0.0
     version: str = ""
+    corrections: Mapping[tuple[str, str], Correction] = field(default_factory=dict)
     wrong_victims: int = 0

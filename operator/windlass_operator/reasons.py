@@ -99,6 +99,8 @@ class EventReason(StrEnum):
     OLD_VERSION_DRAINED = "OldVersionDrained"
     #: Somebody else wrote the Deployment's replicas.
     REPLICA_CONFLICT = "ReplicaConflict"
+    #: Somebody else changed a child, and it was set back.
+    CHILD_CORRECTED = "ChildCorrected"
     #: A queue's broker cannot be used.
     BROKER_UNREACHABLE = "BrokerUnreachable"
     #: A queue's broker can be used again.

@@ -8,33 +8,25 @@ Next in the walk: `windlass_operator.apply`.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from windlass_operator.desired import names
-from windlass_operator.desired.accompanying import (
-    desired_disruption_budget,
-    desired_service_account,
-)
 from windlass_operator.desired.worker_deployment import (
     WorkerInputs,
     WorkerTemplate,
-    desired_deployment,
     worker_template,
 )
 from windlass_operator.health_of_pods import trouble
 from windlass_operator.observed import DeploymentView, PoolObserved
 from windlass_operator.plan import (
     Action,
-    ApplyObject,
     EmitEvent,
     Plan,
     SetReplicas,
     SetStatus,
 )
+from windlass_operator.pool_children import Children, plan_children
 from windlass_operator.pool_conditions import pool_conditions
 from windlass_operator.pool_memory import PoolMemory
 from windlass_operator.pool_queues import Served, served_queues
@@ -43,9 +35,6 @@ from windlass_operator.pool_scaling import decide_pool
 from windlass_operator.pool_status import desired_pool_status, scaling_conditions
 from windlass_operator.reasons import EventReason
 from windlass_operator.scaling.decide import Reason, ScaleDecision
-
-#: Annotation with the hash of what we last applied: a restarted operator writes nothing anew.
-APPLIED = f"{names.GROUP}/applied"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +64,9 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
     )
     if observed.pool.spec.paused:
         replicas = Replicas(memory=memory, desired=asked)
-        children: tuple[Action, ...] = ()
+        children = Children(corrections=memory.corrections)
     else:
-        children = _children(observed, template, current, decision)
+        children = plan_children(observed, memory, template, current, decision, now_s)
         replicas = plan_replicas(observed, memory, current, decision, now_s)
     conditions = [
         *pool_conditions(observed, served, template, current, pods_trouble, replicas),
@@ -92,7 +81,7 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
         now_s=now_s,
     )
     actions = (
-        *children,
+        *children.actions,
         *replicas.actions,
         *_rollout_event(observed, memory, template),
         *_scale_events(current, replicas, decision),
@@ -101,6 +90,7 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
     remembered = replace(
         replicas.memory,
         scaling=decision.memory,
+        corrections=children.corrections,
         version=template.version if template and not observed.pool.spec.paused else memory.version,
     )
     return PoolOutcome(plan=Plan(actions=actions), memory=remembered, decision=decision)
@@ -134,51 +124,6 @@ def _asked(observed: PoolObserved, current: DeploymentView | None) -> int:
     if current is not None:
         return current.replicas
     return max((deployment.replicas for deployment in observed.deployments), default=0)
-
-
-def _children(
-    observed: PoolObserved,
-    template: WorkerTemplate | None,
-    current: DeploymentView | None,
-    decision: ScaleDecision,
-) -> tuple[Action, ...]:
-    pool = observed.pool
-    manifests = [desired_service_account(pool), desired_disruption_budget(pool)]
-    actions = [
-        ApplyObject(manifest=marked)
-        for manifest in manifests
-        if (marked := _if_changed(manifest, observed.applied)) is not None
-    ]
-    if template is None:
-        return tuple(actions)
-    deployment = _if_changed(desired_deployment(pool, template), observed.applied)
-    if deployment is None and current is not None:
-        return tuple(actions)
-    manifest = deployment or marked_manifest(desired_deployment(pool, template))
-    if current is None:
-        # Without a number the API server would start one pod before the autoscaler speaks.
-        manifest["spec"] = {**manifest["spec"], "replicas": decision.replicas}
-        name = manifest["metadata"]["name"]
-        scale = SetReplicas(deployment=name, replicas=decision.replicas)
-        return (*actions, ApplyObject(manifest=manifest), scale)
-    return (*actions, ApplyObject(manifest=manifest))
-
-
-def marked_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest with the hash of itself in its annotations."""
-    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
-    metadata = dict(manifest["metadata"])
-    metadata["annotations"] = {**metadata.get("annotations", {}), APPLIED: digest}
-    return {**manifest, "metadata": metadata}
-
-
-def _if_changed(
-    manifest: Mapping[str, Any], applied: Mapping[tuple[str, str], str]
-) -> dict[str, Any] | None:
-    marked = marked_manifest(manifest)
-    key = (manifest["kind"], manifest["metadata"]["name"])
-    same = applied.get(key) == marked["metadata"]["annotations"][APPLIED]
-    return None if same else marked
 
 
 def _rollout_event(

@@ -25,9 +25,10 @@ from pool_worlds import worlds
 from windlass_operator.desired import names
 from windlass_operator.observed import BrokerError, PoolObserved
 from windlass_operator.plan import ApplyObject, EmitEvent, Plan, SetReplicas, SetStatus
+from windlass_operator.pool_children import APPLIED
 from windlass_operator.pool_memory import PoolMemory
 from windlass_operator.reasons import ConditionReason, EventReason
-from windlass_operator.reduce_pool import APPLIED, PoolOutcome, reduce_pool
+from windlass_operator.reduce_pool import PoolOutcome, reduce_pool
 from windlass_operator.scaling.stabilize import Memory
 
 WARM = PoolMemory(scaling=Memory(since_s=0.0, last_active_s=0.0))
