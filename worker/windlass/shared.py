@@ -62,6 +62,15 @@ def set_default_app(app: Windlass | None) -> None:
     _Apps.default = app
 
 
+def swap_apps(
+    default: Windlass | None, of_thread: Windlass | None = None
+) -> tuple[Windlass | None, Windlass | None]:
+    """Set the default app and this thread's; returns what they were, to be put back."""
+    before = _apps.default, _apps.of_thread
+    _Apps.default, _apps.of_thread = default, of_thread
+    return before
+
+
 def app_created(app: Windlass) -> None:
     """Make a new app current in this thread, and where nothing else was chosen."""
     _apps.of_thread = app

@@ -74,6 +74,8 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._items: deque[Any] = deque()  # each thread posts its own type
+        self._closing = threading.Lock()
+        self._is_closed = False
         self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def fileno(self) -> int:
@@ -88,8 +90,10 @@ class Mailbox:
     def post(self, item: Any) -> None:
         """Leave something; from any thread."""
         self._items.append(item)
-        with contextlib.suppress(OSError):  # full: it is awake; closed: nobody reads any more
-            os.write(self._write_fd, b"\0")
+        # Once closed, the number may be that of another file of a program that goes on.
+        with self._closing, contextlib.suppress(OSError):  # full: it is awake
+            if not self._is_closed:
+                os.write(self._write_fd, b"\0")
 
     def take(self) -> tuple[list[Any], bytes]:
         """Return what was posted, and the bytes that woke the loop (signal numbers or zeros)."""
@@ -104,8 +108,10 @@ class Mailbox:
 
     def close(self) -> None:
         """Close the pipe."""
-        os.close(self._read_fd)
-        os.close(self._write_fd)
+        with self._closing:
+            self._is_closed = True
+            os.close(self._read_fd)
+            os.close(self._write_fd)
 
 
 class Exchange:

@@ -1,7 +1,8 @@
 """Solo's stand-in for the zygote: the one slot is the main thread, the supervisor a thread beside.
 
 A cold stop cannot kill the task without the process: its message is handed back, and then the
-process leaves under it.
+process leaves under it. A worker embedded in a program (tests) leaves the process alone: the task
+runs to its end, and its outcome is dropped.
 """
 
 from __future__ import annotations
@@ -15,9 +16,14 @@ from windlass.runtime.zygote import Born, Ended, SlotEnds, SlotEntry
 
 
 class SoloSpawner:
-    """Spawner for one slot in this process."""
+    """Spawner for one slot in this process.
 
-    def __init__(self) -> None:
+    Args:
+        owns_process: Whether the process may be ended under a task that was given up.
+    """
+
+    def __init__(self, *, owns_process: bool = True) -> None:
+        self._owns_process = owns_process
         self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._reports: list[Born | Ended] = []
         self._given: SlotEnds | None = None
@@ -56,7 +62,8 @@ class SoloSpawner:
     def run_beside(self, supervise: Callable[[], None], entry: SlotEntry) -> None:
         """Run the supervisor in a thread and the slot here until both end.
 
-        Where a cold stop gave a running task up, the process ends here instead, at once.
+        Where a cold stop gave a running task up, the process ends here instead, at once, if it is
+        the worker's own.
         """
         thread = threading.Thread(target=self._supervise, args=(supervise,), name="supervisor")
         thread.start()
@@ -71,7 +78,7 @@ class SoloSpawner:
             supervise()
         finally:
             self._is_given.set()
-            if self._is_forsaken:
+            if self._is_forsaken and self._owns_process:
                 os._exit(0)
             if self._given is not None:
                 # The supervisor's end stays open until its parts are closed; this ends the slot.

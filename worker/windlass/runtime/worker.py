@@ -187,7 +187,7 @@ class Worker:
 
     def _start_spawner(self) -> Spawner:
         if not self._pool.has_own_process:
-            return SoloSpawner()
+            return SoloSpawner(owns_process=not is_embedded())
         return start_zygote(self._slot_entry())
 
     def _slot_entry(self) -> SlotEntry:
@@ -195,9 +195,9 @@ class Worker:
         pool, app, hostname = self._pool, self._app, self._options.hostname
         loop, lanes = pool.load(), pool.shape(self._options.concurrency)[1]
         soft_limit: Any = AlarmLimit  # or one of thread_limits: contexts by seconds
-        if pool.name in ("threads", "asyncio"):
+        if pool.name in ("threads", "asyncio") or is_embedded():
             module = importlib.import_module("windlass.runtime.thread_limits")
-            soft_limit = module.ThreadLimit if pool.name == "threads" else module.LoopLimit
+            soft_limit = module.LoopLimit if pool.name == "asyncio" else module.ThreadLimit
 
         def entry(_index: int, ends: SlotEnds) -> None:
             executor = Executor(app, hostname=hostname, soft_limit=soft_limit(), pool=pool.name)
@@ -224,8 +224,8 @@ class Worker:
 
     def _take_signals(self, machine: Machine) -> Callable[[], None]:
         """Have stop signals wake the loop; returns what puts the old handlers back."""
-        if threading.current_thread() is not threading.main_thread():
-            return lambda: None  # embedded: whoever owns the process owns its signals
+        if is_embedded():
+            return lambda: None  # whoever owns the process owns its signals
         old = {signum: signal.getsignal(signum) for signum in shutdown.SIGNALS}
         signal.set_wakeup_fd(machine.mailbox.wake_fd, warn_on_full_buffer=False)
         ignore_signals(*shutdown.SIGNALS)
@@ -261,6 +261,11 @@ class Worker:
         if machine.wants_restart:
             restart(sys.executable, sys.orig_argv)
         return status
+
+
+def is_embedded() -> bool:
+    """Whether this worker is a thread of a program: the process is not its own."""
+    return threading.current_thread() is not threading.main_thread()
 
 
 def refuse_impossible(app: Windlass, options: WorkerOptions, pool: Pool) -> None:

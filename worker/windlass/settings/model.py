@@ -51,7 +51,8 @@ class BrokerSettings(_Group):
 
     broker_url: fields.Text | None = None
     """Address of the broker, e.g. `redis://:password@host:6379/0`, `rediss://` (TLS) or
-    `unix:///path/to.sock`. There is no default: what is not configured is an error that says so."""
+    `unix:///path/to.sock`; `memory://` or `memory://name` inside one process, for tests. There is
+    no default: what is not configured is an error that says so."""
 
     broker_connection_timeout: fields.Seconds = 4
     """Seconds to wait for a connection before the attempt counts as failed."""
@@ -212,8 +213,8 @@ class ResultSettings(_Group):
     """Results: where outcomes are kept, and how long."""
 
     result_backend: fields.Text | None = None
-    """Where results are kept: the broker's own address, or "redis://" for it. None or "disabled://":
-    results are off and cost nothing."""
+    """Where results are kept: the broker's own address, or "redis://" for it ("memory://" with a
+    broker in memory). None or "disabled://": results are off and cost nothing."""
 
     result_serializer: fields.Serializer = "json"
     """How results are written: json, msgpack or pickle."""
