@@ -19,7 +19,7 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
     try:
         status = open(f"/proc/{pid}/status").read()
         # Not its environment: a program that shows a title of its own writes over that.
-        host = open(f"/proc/{pid}/root/etc/hostname").read().strip()
+        host = open(os.path.join("/proc", pid, "root", "etc/hostname")).read().strip()
         command = open(f"/proc/{pid}/cmdline").read()
     except OSError:
         continue
