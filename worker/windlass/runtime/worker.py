@@ -195,7 +195,8 @@ class Worker:
         pool, app, hostname = self._pool, self._app, self._options.hostname
         loop, lanes = pool.load(), pool.shape(self._options.concurrency)[1]
         soft_limit: Any = AlarmLimit  # or one of thread_limits: contexts by seconds
-        if pool.name in ("threads", "asyncio") or is_embedded():
+        is_thread = is_embedded() and not pool.has_own_process
+        if pool.name in ("threads", "asyncio") or is_thread:
             module = importlib.import_module("windlass.runtime.thread_limits")
             soft_limit = module.LoopLimit if pool.name == "asyncio" else module.ThreadLimit
 
