@@ -28,7 +28,9 @@ def test_live_holder_is_refused(tmp_path: Path) -> None:
     assert path.exists()
 
 
-@pytest.mark.parametrize("content", ["", "garbage", "999999999", "-1", str(os.getpid())])
+@pytest.mark.parametrize(
+    "content", ["", "garbage", "999999999", "-1", pytest.param(str(os.getpid()), id="our own")]
+)
 def test_file_left_behind_is_taken_over(tmp_path: Path, content: str) -> None:
     path = tmp_path / "w.pid"
     path.write_text(content)
