@@ -8,6 +8,7 @@ from windlass_operator.conditions import Condition
 from windlass_operator.desired.worker_deployment import WorkerTemplate
 from windlass_operator.models.workerpool import ScaleDownPolicy
 from windlass_operator.observed import DeploymentView, PoolObserved
+from windlass_operator.pool_cordons import said
 from windlass_operator.pool_queues import Served
 from windlass_operator.pool_replicas import Replicas
 from windlass_operator.reasons import ConditionReason, ConditionType
@@ -20,8 +21,9 @@ def pool_conditions(
     current: DeploymentView | None,
     trouble: Condition | None,
     replicas: Replicas,
+    stuck: tuple[str, ...] = (),
 ) -> list[Condition]:
-    """Build all but the scaling ones."""
+    """Build all but the scaling ones; `stuck`: pods whose cordon does not go."""
     progressing = _progressing(current, trouble, replicas)
     conditions = [
         _ready(observed, served, current, trouble, progressing, replicas),
@@ -30,7 +32,7 @@ def pool_conditions(
         _paused(observed),
         _conflict(replicas),
     ]
-    warnings = _warnings(observed, template)
+    warnings = _warnings(observed, template, stuck)
     if warnings:
         conditions.append(warnings)
     return conditions
@@ -123,12 +125,15 @@ def _conflict(replicas: Replicas) -> Condition:
     )
 
 
-def _warnings(observed: PoolObserved, template: WorkerTemplate | None) -> Condition | None:
+def _warnings(
+    observed: PoolObserved, template: WorkerTemplate | None, stuck: tuple[str, ...]
+) -> Condition | None:
     """What works, but not as the user may think."""
     grace_s = observed.pool.grace_s
     is_immediate = observed.pool.policy is ScaleDownPolicy.IMMEDIATE
     largest = max((w.largest_time_limit_s for w in observed.workers), default=0.0)
     found: Sequence[tuple[ConditionReason, str]] = [
+        *([(ConditionReason.CORDON_STUCK, said(stuck))] if stuck else []),
         *(
             [(
                 ConditionReason.GRACE_TOO_SHORT,

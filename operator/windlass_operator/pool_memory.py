@@ -38,6 +38,10 @@ class PoolMemory:
         conflicts: Times somebody else changed them, and when it was last corrected.
         version: Template version last asked for.
         corrections: (kind, name) of a child -> when changes by hand were last set back.
+        credentials: uid of the TaskQueue that the workers' broker is of, and its broker_id, as
+            last rolled out.
+        cordons: Worker -> since when it is cordoned and no scale-down has it.
+        stuck: Workers of which it was said that their cordon is stuck.
         wrong_victims: Ever.
     """
 
@@ -50,4 +54,7 @@ class PoolMemory:
     corrected_s: float = 0.0
     version: str = ""
     corrections: Mapping[tuple[str, str], Correction] = field(default_factory=dict)
+    credentials: tuple[str, str] = ("", "")
+    cordons: Mapping[str, float] = field(default_factory=dict)
+    stuck: frozenset[str] = frozenset()
     wrong_victims: int = 0

@@ -78,6 +78,8 @@ class ConditionReason(StrEnum):
     GRACE_TOO_SHORT = "GraceTooShort"
     #: Fields of podTemplate were ignored, since they are the operator's.
     POD_TEMPLATE_IGNORED = "PodTemplateFieldsIgnored"
+    #: A worker was told to take nothing more, long ago, and no scale-down of ours wants it so.
+    CORDON_STUCK = "CordonStuck"
 
 
 class EventReason(StrEnum):
@@ -95,6 +97,10 @@ class EventReason(StrEnum):
     WRONG_VICTIM = "ScaleDownWrongVictim"
     #: Workers of a new version are being made.
     ROLLOUT_STARTED = "RolloutStarted"
+    #: A broker's credentials changed; workers are started anew with the new ones.
+    CREDENTIALS_ROTATED = "CredentialsRotated"
+    #: A worker takes nothing since long, and no scale-down of ours wants it so.
+    CORDON_STUCK = "CordonStuck"
     #: An old version has no workers left.
     OLD_VERSION_DRAINED = "OldVersionDrained"
     #: Somebody else wrote the Deployment's replicas.

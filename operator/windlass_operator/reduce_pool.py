@@ -28,6 +28,7 @@ from windlass_operator.plan import (
 )
 from windlass_operator.pool_children import Children, plan_children
 from windlass_operator.pool_conditions import pool_conditions
+from windlass_operator.pool_cordons import watch_cordons
 from windlass_operator.pool_memory import PoolMemory
 from windlass_operator.pool_queues import Served, served_queues
 from windlass_operator.pool_replicas import Replicas, plan_replicas
@@ -68,8 +69,11 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
     else:
         children = plan_children(observed, memory, template, current, decision, now_s)
         replicas = plan_replicas(observed, memory, current, decision, now_s)
+    cordons = watch_cordons(observed, memory, replicas.memory, now_s)
     conditions = [
-        *pool_conditions(observed, served, template, current, pods_trouble, replicas),
+        *pool_conditions(
+            observed, served, template, current, pods_trouble, replicas, cordons.stuck
+        ),
         *scaling_conditions(observed, decision),
     ]
     status = desired_pool_status(
@@ -83,16 +87,18 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
     actions = (
         *children.actions,
         *replicas.actions,
-        *_rollout_event(observed, memory, template),
+        *cordons.actions,
+        *_rollout_events(observed, memory, served, template),
         *_scale_events(current, replicas, decision),
         SetStatus(status=status),
     )
     remembered = replace(
-        replicas.memory,
+        cordons.memory,
         scaling=decision.memory,
         corrections=children.corrections,
-        version=template.version if template and not observed.pool.spec.paused else memory.version,
     )
+    if template is not None and not observed.pool.spec.paused:
+        remembered = replace(remembered, version=template.version, credentials=_credentials(served))
     return PoolOutcome(plan=Plan(actions=actions), memory=remembered, decision=decision)
 
 
@@ -126,14 +132,30 @@ def _asked(observed: PoolObserved, current: DeploymentView | None) -> int:
     return max((deployment.replicas for deployment in observed.deployments), default=0)
 
 
-def _rollout_event(
-    observed: PoolObserved, memory: PoolMemory, template: WorkerTemplate | None
+def _credentials(served: Served) -> tuple[str, str]:
+    """Whose broker the workers use, and its id: another id of the same queue was rotated."""
+    first = served.views[0]
+    uid = first.queue.identity.uid if first.queue else ""
+    return uid, first.broker.broker_id if first.broker else ""
+
+
+def _rollout_events(
+    observed: PoolObserved, memory: PoolMemory, served: Served, template: WorkerTemplate | None
 ) -> Sequence[Action]:
     is_paused = observed.pool.spec.paused
     if template is None or is_paused or memory.version in ("", template.version):
         return ()
     message = f"Version {memory.version} -> {template.version}."
-    return (EmitEvent(reason=EventReason.ROLLOUT_STARTED, message=message),)
+    rollout = EmitEvent(reason=EventReason.ROLLOUT_STARTED, message=message)
+    uid, broker_id = _credentials(served)
+    if memory.credentials[0] != uid or memory.credentials[1] == broker_id:
+        return (rollout,)
+    rotated = EmitEvent(
+        reason=EventReason.CREDENTIALS_ROTATED,
+        message=f"The broker address or credentials of TaskQueue {served.views[0].ref!r} changed; "
+        "workers are started anew with the new ones.",
+    )
+    return (rotated, rollout)
 
 
 def _scale_events(

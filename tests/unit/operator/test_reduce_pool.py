@@ -18,6 +18,7 @@ from operator_builders import (
     make_observed,
     make_pod,
     make_pool,
+    make_queue,
     make_view,
     make_worker,
 )
@@ -170,6 +171,52 @@ def test_a_new_image_is_rolled_out_once_and_said() -> None:
     said = [a.reason for a in second.plan.actions if isinstance(a, EmitEvent)]
     assert said == [EventReason.ROLLOUT_STARTED]
     assert writes(third.plan) == []
+
+
+def test_rotated_credentials_start_the_workers_anew_and_are_said_once() -> None:
+    observed = make_observed(make_pool(replicas=3))
+    first = reduce_pool(observed, WARM, NOW_S)
+    rotated = replace(
+        carried_out(observed, first.plan), queues=(make_view(broker=make_broker(broker_id="b2")),)
+    )
+    second = reduce_pool(rotated, first.memory, NOW_S + 5)
+    third = reduce_pool(carried_out(rotated, second.plan), second.memory, NOW_S + 10)
+
+    assert list(applied(second.plan)) == ["Deployment"]
+    said = [a for a in second.plan.actions if isinstance(a, EmitEvent)]
+    assert [a.reason for a in said] == [
+        EventReason.CREDENTIALS_ROTATED, EventReason.ROLLOUT_STARTED,
+    ]  # fmt: skip
+    assert "'emails'" in said[0].message
+    assert writes(third.plan) == []
+
+
+@pytest.mark.parametrize("change", ["another queue", "made anew"])
+def test_another_queue_on_another_broker_is_no_rotation(change: str) -> None:
+    first = reduce_pool(make_observed(make_pool(replicas=3)), WARM, NOW_S)
+    ref = "bulk" if change == "another queue" else "emails"
+    queue = make_queue(ref)
+    queue = replace(queue, identity=replace(queue.identity, uid="another"))
+    view = make_view(ref, queue=queue, broker=make_broker(broker_id="b2"))
+    pool = make_pool(replicas=3, queues=[{"name": ref}])
+
+    second = reduce_pool(make_observed(pool, queues=(view,)), first.memory, NOW_S + 5)
+
+    said = [a.reason for a in second.plan.actions if isinstance(a, EmitEvent)]
+    assert said == [EventReason.ROLLOUT_STARTED]
+
+
+def test_credentials_that_rotate_while_the_pool_is_paused_are_said_when_it_goes_on() -> None:
+    first = reduce_pool(make_observed(make_pool(replicas=3)), WARM, NOW_S)
+    views = (make_view(broker=make_broker(broker_id="b2")),)
+    paused = make_observed(make_pool(replicas=3, paused=True), queues=views)
+
+    second = reduce_pool(paused, first.memory, NOW_S + 5)
+    third = reduce_pool(replace(paused, pool=make_pool(replicas=3)), second.memory, NOW_S + 10)
+
+    assert not [a for a in second.plan.actions if isinstance(a, EmitEvent)]
+    said = [a.reason for a in third.plan.actions if isinstance(a, EmitEvent)]
+    assert EventReason.CREDENTIALS_ROTATED in said
 
 
 def test_a_drain_rollout_begins_with_as_many_workers_as_there_were() -> None:
