@@ -139,6 +139,13 @@ def test_a_paused_queue_is_enqueued_to_and_not_served(broker: Any) -> None:
     assert ids_of(fetch(broker)) == ["a"]
 
 
+def test_a_paused_queue_wakes_nobody_for_what_becomes_due_in_it(broker: Any) -> None:
+    write_record(broker, "q", paused=True)
+    send(broker, "late", delay_ms=500)
+
+    assert fetch(broker).next_due_ms == 0
+
+
 def test_a_cordoned_worker_gets_nothing_until_the_cordon_ends(brokers: Sample) -> None:
     broker = brokers.broker
     send(broker, "a", "b")

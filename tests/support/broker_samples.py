@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from broker_state import FINAL, LEASE_MS, NOW
 from windlass.brokers.base import (
     Bury,
@@ -28,6 +30,10 @@ SOON = 20  # seconds: bounds a failing test, never slows a passing one
 REQUEST = FetchRequest(worker_id="w1", queues=("q",), want=10, lease_ms=LEASE_MS, wait_ms=5_000)
 
 
+#: Kept for ever: on Redis the time of outcomes is the server's own, not the test's.
+LOST = msgspec.structs.replace(FINAL, ttl_ms=0)
+
+
 class Sample:
     """One implementation: a broker, a second one on the same store, the results, the clock."""
 
@@ -43,7 +49,7 @@ class MemorySample(Sample):
     def __init__(self) -> None:
         self._now = NOW
         store = MemoryStore(lambda: self._now)
-        self.broker = MemoryBroker(store, lost_result=lambda _: FINAL)
+        self.broker = MemoryBroker(store, lost_result=lambda _: LOST)
         self.other = MemoryBroker(store)
         self.results: MemoryResults = store.results
 
@@ -53,7 +59,7 @@ class MemorySample(Sample):
 
 class RedisSample(Sample):
     def __init__(self, url: str) -> None:
-        self.broker = RedisBroker(url, keyspace="conformance", lost_result=lambda _: FINAL)
+        self.broker = RedisBroker(url, keyspace="conformance", lost_result=lambda _: LOST)
         self.other = RedisBroker(url, keyspace="conformance")
         broker = self.broker
         self.results = RedisResults(broker.links, broker.async_links, broker.keys)

@@ -153,9 +153,11 @@ class MemoryQueue:
         return sorted(over, key=lambda grant: (grant.deadline_ms, grant.token))
 
     def soonest(self) -> list[int]:
-        """Return when the next lease runs out and the next scheduled message is due."""
-        deadlines = [min(g.deadline_ms for g in self.grants.values())] if self.grants else []
-        return deadlines + [due for due, _ in self.scheduled[:1]]
+        """Return when the next lease runs out, and the next scheduled message can be served."""
+        times = [min(g.deadline_ms for g in self.grants.values())] if self.grants else []
+        if not self.is_paused:
+            times += [due for due, _ in self.scheduled[:1]]
+        return times
 
     def depth(
         self, messages: dict[str, Stored], started: int, now_ms: int, horizon_ms: int

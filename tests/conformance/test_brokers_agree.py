@@ -1,0 +1,191 @@
+"""The same random moves on two brokers give the same answers: memory against Redis.
+
+The state machine of tests/lua holds Redis against a model; this holds the memory against Redis.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from broker_samples import MemorySample, RedisSample, Sample, bury, crashed, hand_back
+from broker_state import FINAL, LEASE_MS, NOW, PENDING, done
+from builders import make_message
+from redis_server import RedisServer
+from windlass.brokers.base import Again, Delivery, FetchRequest, Park, QueueDepth, Settlement
+from windlass.control_plane.dead_letters import list_dead, purge_dead, replay
+from windlass.control_plane.depth import list_queues, read_depths
+from windlass.control_plane.queue_record import write_record
+
+#: Kept for ever: the time of outcomes is the server's own, not the test's.
+KEPT = msgspec.structs.replace(FINAL, ttl_ms=0)
+KEPT_PENDING = msgspec.structs.replace(PENDING, ttl_ms=0)
+#: More of them with WINDLASS_EXAMPLES=1000, as the nightly run does.
+RUNS = int(os.environ.get("WINDLASS_EXAMPLES", "25"))
+STEPS = 60
+QUEUES = ("a", "b", "c")
+TASKS = ("tests.one", "tests.two")
+
+
+def depths(broker: Any) -> list[QueueDepth]:
+    """Depths without the age: on Redis a revoked message at the head still counts in it."""
+    found = read_depths(broker, QUEUES, [])
+    return [msgspec.structs.replace(depth, oldest_ms=0) for depth in found]
+
+
+class Driver:
+    """Chooses moves, and makes each on both brokers; the answers must be the same."""
+
+    def __init__(self, seed: int, memory: Sample, redis: Sample) -> None:
+        self.rng = random.Random(seed)
+        self.samples = (memory, redis)
+        self.now = NOW
+        self.ids: list[str] = []
+        self.held: list[Delivery] = []
+        self.tokens: set[tuple[str, int]] = set()
+
+    def both(self, ask: Callable[[Any], Any]) -> Any:
+        memory, redis = (ask(sample.broker) for sample in self.samples)
+        assert memory == redis
+        return memory
+
+    def message(self, id_: str | None = None) -> Any:
+        rng = self.rng
+        if id_ is None:
+            id_ = f"m{len(self.ids)}"
+            self.ids.append(id_)
+        times = rng.choice(
+            ({}, {}, {"delay_ms": rng.choice((0, 1, 20_000))}, {"eta_ms": NOW + 500}, {"ttl_ms": 9})
+        )
+        return make_message(
+            rng.choice(TASKS), id=id_, queue=rng.choice(QUEUES), priority=rng.choice((0, 4, 9)),
+            **times,
+        )  # fmt: skip
+
+    def enqueue(self) -> None:
+        messages = [self.message() for _ in range(self.rng.randint(1, 4))]
+        repeated = messages + messages[:1]
+        assert self.both(lambda broker: broker.enqueue(repeated))[-1] is False
+
+    def fetch(self) -> None:
+        rng = self.rng
+        request = FetchRequest(
+            worker_id="w1", queues=tuple(rng.sample(QUEUES, rng.randint(1, 3))),
+            want=rng.randint(0, 6), lease_ms=LEASE_MS, strict=rng.random() < 0.5,
+        )  # fmt: skip
+        fetched = self.both(lambda broker: broker.exchange([], request)[1])
+        self.held += fetched.deliveries
+        self.tokens |= {(d.queue, d.token) for d in fetched.deliveries}
+
+    def settle(self) -> None:
+        rng = self.rng
+        chosen = rng.sample(self.held, min(len(self.held), rng.randint(1, 4)))
+        settlements = [self.settlement(delivery) for delivery in chosen]
+        # Stale ones are told in another order, and stay in hand to be tried again.
+        self.both(lambda broker: sorted(broker.exchange(settlements, None)[0]))
+        if rng.random() < 0.8:
+            self.held = [delivery for delivery in self.held if delivery not in chosen]
+
+    def settlement(self, delivery: Delivery) -> Settlement:
+        id_, queue, token = delivery.id, delivery.queue, delivery.token
+        kinds: tuple[Callable[[], Settlement], ...] = (
+            lambda: done(delivery, result=KEPT, duration_ms=1.5),
+            lambda: done(delivery, followups=(self.message(), self.message(id_))),
+            lambda: Again(
+                id=id_, queue=queue, token=token, message=self.message(id_), result=KEPT_PENDING
+            ),
+            lambda: hand_back(delivery, counted=self.rng.random() < 0.5),
+            lambda: crashed(delivery, result=KEPT),
+            lambda: bury(delivery, result=KEPT),
+            lambda: Park(id=id_, queue=queue, token=token, task=self.rng.choice(TASKS)),
+        )
+        return self.rng.choice(kinds)()
+
+    def pass_time(self) -> None:
+        self.now += self.rng.choice((1, 400, LEASE_MS))
+        for sample in self.samples:
+            sample.at(self.now)
+
+    def renew(self) -> None:
+        tokens: dict[str, list[int]] = {}
+        for queue, token in sorted(self.tokens):
+            if self.rng.random() < 0.5:
+                tokens.setdefault(queue, []).append(token)
+        self.both(lambda broker: sorted(broker.renew(tokens, LEASE_MS)))
+
+    def reap(self) -> None:
+        queue = self.rng.choice(QUEUES)
+        self.both(lambda broker: broker.reap(queue, "w2"))
+
+    def unpark(self) -> None:
+        queue, task = self.rng.choice(QUEUES), self.rng.choice(TASKS)
+        self.both(lambda broker: broker.unpark(queue, [task]))
+
+    def revoke(self) -> None:
+        chosen = self.rng.sample(self.ids, min(len(self.ids), 2))
+        waiting = [id_ for id_ in chosen if self.samples[0].broker.stage(id_) != "DONE"]
+        signal = self.rng.random() < 0.5
+        self.both(
+            lambda broker: broker.revoke(
+                waiting, result_for=lambda _: KEPT, terminate=signal, signal="SIGUSR1"
+            )
+        )
+        self.both(lambda broker: broker.revoked(chosen))
+
+    def bury_or_dig(self) -> None:
+        queue = self.rng.choice(QUEUES)
+        letters = self.both(lambda broker: [letter.id for letter in list_dead(broker, queue)])
+        if letters and self.rng.random() < 0.5:
+            self.both(lambda broker: replay(broker, queue, letters[:1]))
+        else:
+            self.both(lambda broker: purge_dead(broker, queue, letters[1:2]))
+
+    def change_record(self) -> None:
+        queue = self.rng.choice(QUEUES)
+        changes = self.rng.choice(({"paused": True}, {"paused": False}, {"max_deliveries": 2}))
+        self.both(lambda broker: write_record(broker, queue, **changes))
+
+    def purge(self) -> None:
+        if self.rng.random() < 0.2:
+            queue = self.rng.choice(QUEUES)
+            self.both(lambda broker: broker.purge(queue))
+
+    def compare(self) -> None:
+        """Everything that can be seen from outside."""
+        self.both(depths)
+        self.both(list_queues)
+        self.both(lambda broker: [broker.stage(id_) for id_ in self.ids])
+        for queue in QUEUES:
+            self.both(lambda broker, queue=queue: list_dead(broker, queue))
+        memory, redis = (sample.results.get_many_raw(self.ids) for sample in self.samples)
+        assert memory == redis
+
+    def run(self) -> None:
+        moves = (
+            self.enqueue, self.enqueue, self.fetch, self.fetch, self.settle, self.settle,
+            self.pass_time, self.renew, self.reap, self.unpark, self.revoke, self.bury_or_dig,
+            self.change_record, self.purge,
+        )  # fmt: skip
+        for _ in range(STEPS):
+            self.rng.choice(moves)()
+        self.compare()
+
+
+def test_memory_and_redis_give_the_same_answers(redis_server: RedisServer) -> None:
+    client = redis_server.client()
+    for seed in range(RUNS):
+        client.flushall()
+        memory, redis = MemorySample(), RedisSample(redis_server.unix_url)
+        try:
+            Driver(seed, memory, redis).run()
+        except AssertionError as error:
+            pytest.fail(f"seed {seed}: {error}")
+        finally:
+            redis.broker.close()
+            redis.other.close()
+    client.close()
