@@ -159,7 +159,11 @@ class Loop:
     async def _guarded(self, kind: str, key: Key, job: Awaitable[None]) -> None:
         """A mistake of ours that one object brings out stops nobody else's."""
         try:
-            await job
+            # Decided only when it can be carried out, and the Lease is renewed in between: a
+            # thousand decisions in a row would keep it waiting.
+            async with self._slots:
+                await asyncio.sleep(0)
+                await job
         except NotLeaderError:
             raise
         except Exception as error:
