@@ -56,13 +56,9 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
     pods_trouble = trouble(pods)
     asked = _asked(observed, current)
     blocking = trouble([p for p in pods if template is None or p.version == template.version])
-    decision = decide_pool(
-        replace(observed, queues=served.counted),
-        memory.scaling,
-        asked,
-        blocking.reason if blocking else "",
-        now_s,
-    )
+    counted = replace(observed, queues=served.counted)
+    growth_blocked = blocking.reason if blocking else ""
+    decision = decide_pool(counted, memory.scaling, asked, growth_blocked, now_s)
     if observed.pool.spec.paused:
         replicas = Replicas(memory=memory, desired=asked)
         children = Children(corrections=memory.corrections)
@@ -92,11 +88,7 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
         *_scale_events(current, replicas, decision),
         SetStatus(status=status),
     )
-    remembered = replace(
-        cordons.memory,
-        scaling=decision.memory,
-        corrections=children.corrections,
-    )
+    remembered = replace(cordons.memory, scaling=decision.memory, corrections=children.corrections)
     if template is not None and not observed.pool.spec.paused:
         remembered = replace(remembered, version=template.version, credentials=_credentials(served))
     return PoolOutcome(plan=Plan(actions=actions), memory=remembered, decision=decision)
