@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 
 import pytest
@@ -181,3 +182,21 @@ def test_backoff_doubles_up_to_its_longest_and_starts_over():
     backoff.reset()
 
     assert backoff.next_s() == 0.1
+
+
+def test_a_post_after_the_end_writes_into_no_other_file() -> None:
+    """The number of a closed pipe may soon be that of a file of the program around the worker."""
+    mailbox = Mailbox()
+    wake_fd = mailbox.wake_fd
+    mailbox.close()
+    end, writer = os.pipe()
+    reader = os.dup(end)  # the end itself may have the number
+    os.dup2(writer, wake_fd)  # the number is taken again
+    os.set_blocking(reader, False)
+
+    mailbox.post("late")
+
+    with pytest.raises(BlockingIOError):
+        os.read(reader, 1)
+    for fd in {reader, end, writer, wake_fd}:
+        os.close(fd)
