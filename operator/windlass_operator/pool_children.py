@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,10 +39,11 @@ ChildKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Children:
-    """What to do about children, and which of them were corrected, for the memory."""
+    """What to do about children, and for the memory what was corrected and what was right."""
 
     actions: tuple[Action, ...] = ()
     corrections: Mapping[ChildKey, Correction] = field(default_factory=dict)
+    right: Mapping[ChildKey, str] = field(default_factory=dict)
 
 
 def plan_children(
@@ -60,6 +61,7 @@ def plan_children(
         wanted.append(desired_deployment(pool, template))
     actions: list[Action] = []
     corrections: dict[ChildKey, Correction] = {}
+    right: dict[ChildKey, str] = {}
     for manifest in wanted:
         marked = marked_manifest(manifest)
         key = (manifest["kind"], manifest["metadata"]["name"])
@@ -68,12 +70,21 @@ def plan_children(
         elif observed.applied.get(key) != marked["metadata"]["annotations"][APPLIED]:
             actions.append(ApplyObject(manifest=marked))
         else:
-            known = memory.corrections.get(key)
-            made, correction = _corrected(marked, observed.bodies.get(key), known, now_s)
-            actions += made
-            if correction is not None:
-                corrections[key] = correction
-    return Children(actions=tuple(actions), corrections=corrections)
+            body, known = observed.bodies.get(key), memory.corrections.get(key)
+            version = body["metadata"].get("resourceVersion", "") if body else ""
+            if known is not None and now_s - known.at_s >= TRUCE_S:
+                known = None
+            taken: list[str] = []
+            if body and not (version and memory.right.get(key) == version):
+                taken = taken_fields(marked, body, Manager.TEMPLATE)
+            if body and taken:
+                made, known = _corrected(marked, body, taken, known, now_s)
+                actions += made
+            else:
+                right[key] = version
+            if known is not None:
+                corrections[key] = known
+    return Children(actions=tuple(actions), corrections=corrections, right=right)
 
 
 def marked_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +104,8 @@ def _first(marked: dict[str, Any], decision: ScaleDecision) -> tuple[Action, ...
 
 def _corrected(
     marked: Mapping[str, Any],
-    body: Mapping[str, Any] | None,
+    body: Mapping[str, Any],
+    taken: Sequence[str],
     known: Correction | None,
     now_s: float,
 ) -> tuple[tuple[Action, ...], Correction | None]:
@@ -102,11 +114,6 @@ def _corrected(
     Returns:
         What to do, and the correction to remember.
     """
-    if known is not None and now_s - known.at_s >= TRUCE_S:
-        known = None
-    taken = [] if body is None else taken_fields(marked, body, Manager.TEMPLATE)
-    if body is None or not taken:
-        return (), known
     stamp = _stamp(body)
     count = 0 if known is None else known.count
     if known is not None and (known.stamp == stamp or count >= MOST_FIGHTS):

@@ -38,6 +38,7 @@ class PoolMemory:
         conflicts: Times somebody else changed them, and when it was last corrected.
         version: Template version last asked for.
         corrections: (kind, name) of a child -> when changes by hand were last set back.
+        right: The same -> resourceVersion at which nothing of it was changed by hand.
         credentials: uid of the TaskQueue that the workers' broker is of, and its broker_id, as
             last rolled out.
         cordons: Worker -> since when it is cordoned and no scale-down has it.
@@ -54,6 +55,7 @@ class PoolMemory:
     corrected_s: float = 0.0
     version: str = ""
     corrections: Mapping[tuple[str, str], Correction] = field(default_factory=dict)
+    right: Mapping[tuple[str, str], str] = field(default_factory=dict)
     credentials: tuple[str, str] = ("", "")
     cordons: Mapping[str, float] = field(default_factory=dict)
     stuck: frozenset[str] = frozenset()

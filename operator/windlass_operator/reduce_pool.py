@@ -88,7 +88,12 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
         *_scale_events(current, replicas, decision),
         SetStatus(status=status),
     )
-    remembered = replace(cordons.memory, scaling=decision.memory, corrections=children.corrections)
+    remembered = replace(
+        cordons.memory,
+        scaling=decision.memory,
+        corrections=children.corrections,
+        right=children.right,
+    )
     if template is not None and not observed.pool.spec.paused:
         remembered = replace(remembered, version=template.version, credentials=_credentials(served))
     return PoolOutcome(plan=Plan(actions=actions), memory=remembered, decision=decision)

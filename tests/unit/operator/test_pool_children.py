@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from operator_builders import NOW_S, make_observed, make_pool
+from windlass_operator import pool_children
+from windlass_operator.field_owners import taken_fields
 from windlass_operator.observed import PoolObserved
 from windlass_operator.plan import ApplyObject, EmitEvent, Plan
 from windlass_operator.pool_children import MOST_FIGHTS, TRUCE_S
@@ -98,6 +102,24 @@ def test_who_does_not_give_in_is_fought_now_and_then_only() -> None:
 
     assert times[: MOST_FIGHTS + 1] == [0, 1, 2, int(2 + TRUCE_S)]
     assert len(times) == 3 * MOST_FIGHTS
+
+
+def test_a_body_that_was_found_right_is_not_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thousand pools are looked at every few seconds."""
+    looked: list[str] = []
+
+    def look(manifest: Any, body: Any, manager: str) -> list[str]:
+        looked.append(body["metadata"]["resourceVersion"])
+        return taken_fields(manifest, body, manager)
+
+    monkeypatch.setattr(pool_children, "taken_fields", look)
+    memory = PoolMemory()
+    for tick, world in enumerate([made(), made(), edited(made(), "2"), made(), made()]):
+        memory = reduce_pool(world, memory, NOW_S + tick).memory
+
+    assert looked == ["1", "2", "1"]
 
 
 def test_a_paused_pool_may_be_changed_by_hand() -> None:

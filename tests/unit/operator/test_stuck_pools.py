@@ -38,7 +38,7 @@ def deployment(
     }
 
 
-def pod(version: str = "v2", **status: Any) -> dict[str, Any]:
+def pod(status: dict[str, Any], version: str = "v2") -> dict[str, Any]:
     return {
         "kind": "Pod",
         "metadata": {
@@ -85,7 +85,7 @@ def shares(backlog: int, *bodies: dict[str, Any]) -> dict[str, float]:
 def test_a_stuck_pool_gets_no_more_than_it_has_and_the_others_take_the_rest(
     status: dict[str, Any],
 ) -> None:
-    found = shares(21, deployment(2), pod(**status))
+    found = shares(21, deployment(2), pod(status))
 
     assert found["stuck"] <= 2
     assert found["stuck"] + found["well"] == 21
@@ -94,25 +94,25 @@ def test_a_stuck_pool_gets_no_more_than_it_has_and_the_others_take_the_rest(
 def test_a_pool_that_works_keeps_its_part() -> None:
     ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 
-    assert shares(20, deployment(2), pod(**ready)) == {"stuck": 10, "well": 10}
+    assert shares(20, deployment(2), pod(ready)) == {"stuck": 10, "well": 10}
 
 
 def test_a_stuck_pool_that_is_larger_than_its_maximum_gets_its_maximum() -> None:
     stuck = {"containerStatuses": container(CRASHES)}
 
-    assert shares(40, deployment(99), pod(**stuck)) == {"stuck": 20, "well": 20}
+    assert shares(40, deployment(99), pod(stuck)) == {"stuck": 20, "well": 20}
 
 
 def test_a_stuck_old_version_does_not_make_the_new_one_stuck() -> None:
     """As for growth: what is broken may be just what the new version mends."""
-    old = pod("v1", containerStatuses=container(CRASHES))
+    old = pod({"containerStatuses": container(CRASHES)}, "v1")
     found = shares(20, deployment(1), deployment(1, "v1", "2026-11-24T05:00:00Z"), old)
 
     assert found == {"stuck": 10, "well": 10}
 
 
 def test_a_stuck_pod_that_is_on_its_way_out_counts_no_more() -> None:
-    leaving = pod(containerStatuses=container(CRASHES))
+    leaving = pod({"containerStatuses": container(CRASHES)})
     leaving["metadata"]["deletionTimestamp"] = "2026-11-24T06:00:00Z"
 
     assert shares(20, deployment(1), leaving) == {"stuck": 10, "well": 10}
