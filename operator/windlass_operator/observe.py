@@ -45,7 +45,8 @@ class World:
     shares: dict[Key, dict[str, float]] = field(default_factory=dict)
     #: Queue -> names of the pools that serve it, whether it is declared or not.
     serving: dict[Key, list[str]] = field(default_factory=dict)
-    #: Pools whose workers do not start -> replicas asked for now: more would not help.
+    #: Pools of shared queues whose workers do not start -> replicas asked for now: more would not
+    #: help.
     stuck: dict[Key, int] = field(default_factory=dict)
     image_pull_secrets: tuple[str, ...] = ()
 
@@ -68,9 +69,10 @@ def read_objects(store: Store) -> World:
     for (namespace, name), pool in world.pools.items():
         for ref in pool.spec.queues:
             world.serving.setdefault((namespace, ref.name), []).append(name)
-        replicas = _stuck_at(store, namespace, name)
+    for key in world.pools:
+        replicas = _stuck_at(store, *key) if _shared(world, key) else None
         if replicas is not None:
-            world.stuck[namespace, name] = replicas
+            world.stuck[key] = replicas
     return world
 
 
