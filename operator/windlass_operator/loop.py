@@ -217,22 +217,21 @@ class Loop:
         await self._carry_out(kind, Place(identity=identity_of(body)), plan, now_s)
 
     async def _carry_out(self, kind: str, place: Place, plan: Plan, now_s: float) -> bool:
-        async with self._slots:
-            try:
-                await self._applier.apply(place, plan)
-            except NotLeaderError:
-                raise
-            except (WindlassError, TimeoutError) as error:
-                cause = type(error).__name__
-                if isinstance(error, KubeError):
-                    cause = f"{cause}{error.status}"
-                self._metrics.failures.labels(kind, cause).inc()
-                log.warning(
-                    "plan_not_carried_out", kind=kind, object=place.identity.key, error=str(error)
-                )
-                if isinstance(error, KubeError) and error.status in _REFUSALS:
-                    await self._say(place, plan, str(error), now_s)
-                return False
+        try:
+            await self._applier.apply(place, plan)
+        except NotLeaderError:
+            raise
+        except (WindlassError, TimeoutError) as error:
+            cause = type(error).__name__
+            if isinstance(error, KubeError):
+                cause = f"{cause}{error.status}"
+            self._metrics.failures.labels(kind, cause).inc()
+            log.warning(
+                "plan_not_carried_out", kind=kind, object=place.identity.key, error=str(error)
+            )
+            if isinstance(error, KubeError) and error.status in _REFUSALS:
+                await self._say(place, plan, str(error), now_s)
+            return False
         return True
 
     async def _say(self, place: Place, plan: Plan, refusal: str, now_s: float) -> None:

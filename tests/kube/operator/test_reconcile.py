@@ -159,6 +159,22 @@ async def test_watch_that_missed_a_deletion_is_corrected_by_the_next_listing(
         assert store.get("Deployment", team.name, "work") is not None
 
 
+async def test_more_objects_than_are_worked_on_at_once_are_all_served(
+    windlass_api: Access, home: Namespace, team: Namespace, redis_server: RedisServer
+) -> None:
+    from windlass_operator.loop import _AT_ONCE
+
+    count = 2 * _AT_ONCE + 1
+    queues = [{**QUEUE, "metadata": {"name": f"work-{number}"}} for number in range(count)]
+    wanted = settings(home.name, redis_server.url, watch_namespaces=(team.name,))
+    async with running(windlass_api, wanted) as operator:
+        await operator.apply(team.name, *queues)
+        selected = ("wait", "tq", "--all", "--for=condition=Ready", "--timeout=60s")
+        said = await operator.kubectl(*selected, f"--namespace={team.name}")
+
+    assert said.count("condition met") == count
+
+
 async def test_health_port_tells_of_the_first_listing(
     windlass_api: Access, home: Namespace, redis_server: RedisServer
 ) -> None:
