@@ -204,14 +204,19 @@ def explain(
     return "; ".join([*parts, outcome]) + "."
 
 
+def number(value: float) -> str:
+    """Write a number for a person: three digits that count, never in powers of ten."""
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
+
+
 def _explain_queue(inputs: PoolInputs, queue: QueueDemand) -> str:
     if queue.name in inputs.missing:
         return f"queue {queue.name}: not readable, last known need is kept"
     if queue.paused:
         return f"queue {queue.name}: paused, {queue.backlog} waiting"
-    service = "unmeasured" if queue.service_s is None else f"{queue.service_s:.3g} s each"
+    service = "unmeasured" if queue.service_s is None else f"{number(queue.service_s)} s each"
     return (
         f"queue {queue.name}: {queue.backlog} waiting, {queue.due_soon} due soon, "
-        f"{queue.running} running, {queue.arrival_rate:.3g}/s arriving, {service}, "
-        f"{inputs.shares.get(queue.name, 0.0):.3g} slots of this pool"
+        f"{queue.running} running, {number(queue.arrival_rate)}/s arriving, {service}, "
+        f"{number(inputs.shares.get(queue.name, 0.0))} slots of this pool"
     )

@@ -200,6 +200,12 @@ def test_the_message_names_every_input() -> None:
     )
 
 
+def test_large_numbers_are_written_out() -> None:
+    message = decide_replicas(make_inputs(make_demand(B=2000), current=3), 0).message
+
+    assert "2000 slots of this pool" in message
+
+
 loads = st.builds(
     make_demand,
     B=st.integers(0, 10**6),
