@@ -34,6 +34,23 @@ DEFAULT_PRIORITY = 0
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,119}\Z")
 
 
+class Then(msgspec.Struct, frozen=True, array_like=True):
+    """Where a message's outcome goes: it is one part of a continuation.
+
+    Attributes:
+        id: The continuation, see `windlass.continuations`.
+        index: Which part, from 0.
+        formats: A marker for each serializer in which the value is wanted, e.g. "j"; "" where only
+            the fact counts.
+        queues: Those that the continuation sends to.
+    """
+
+    id: str
+    index: int
+    formats: str = "j"
+    queues: tuple[str, ...] = ()
+
+
 class Headers(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Headers of Celery's message protocol 2 that are not in the prefix. Times in seconds."""
 
@@ -58,6 +75,10 @@ class Headers(msgspec.Struct, omit_defaults=True, kw_only=True):
     stamped_headers: list[str] | None = None
     #: The caller's own headers.
     headers: dict[str, Any] | None = None
+    #: What waits for the outcome, None for nothing.
+    then: Then | None = None
+    #: (kind, task) of a message that only tells its task that what came before it has failed.
+    failing: tuple[str, str] | None = None
 
 
 class Outgoing(msgspec.Struct, kw_only=True, gc=False):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from windlass.brokers.publish_retry import PublishRetry
-from windlass.messages import Outgoing
+from windlass.continuations import Continuation, Part, Waiting
+from windlass.messages import Outgoing, Then
 from windlass.states import Stage
 
 
@@ -26,6 +27,8 @@ class Capability(StrEnum):
     REVOKE = "revoke"
     RESULTS = "results"
     PARKING = "parking"
+    #: Continuations: the steps of chains and chords.
+    JOINS = "joins"
     #: Other processes see it: workers of a process of their own, and pools of several processes.
     PROCESSES = "processes"
 
@@ -38,16 +41,26 @@ class ControlMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A hint to workers. What must not be missed is in tombstones and cordons as well.
 
     Attributes:
-        kind: "revoke", or "shutdown".
+        kind: "revoke", "shutdown", "cordon", or "call": a remote command.
         ids: The messages meant.
         signal: For revoke: the signal that ends a run, '' to leave runs alone.
-        workers: The workers meant; empty for all.
+        workers: The workers meant, by worker id or node name; empty for all.
+        method: For call: the command's name, see `windlass.runtime.remote`.
+        arguments: For call: what it takes; plain data.
+        reply_to: For call: where `answer_call` sends answers to, '' for none wanted.
+        pattern: For call: only workers whose node name matches, '' for all.
+        is_regex: The pattern is a regular expression, not a glob.
     """
 
     kind: str
     ids: tuple[str, ...] = ()
     signal: str = ""
     workers: tuple[str, ...] = ()
+    method: str = ""
+    arguments: dict[str, Any] = {}
+    reply_to: str = ""
+    pattern: str = ""
+    is_regex: bool = False
 
     def encode(self) -> bytes:
         """JSON bytes."""
@@ -129,7 +142,14 @@ class StoredResult(msgspec.Struct, kw_only=True, gc=False):
 class Done(msgspec.Struct, kw_only=True, gc=False, tag=True):
     """The message ends: success, failure, revoked or ignored.
 
-    `result` None stores nothing. `followups` are enqueued in the same commit.
+    `result` None stores nothing. All of it is one commit.
+
+    Attributes:
+        followups: Enqueued.
+        part: Given to the continuation that waits for it; one that is gone ignores it.
+        declares: Stored before anything is enqueued: the task was replaced by a workflow.
+        holds: What is still waited for, of a message that is acknowledged before it runs: as long
+            as `worker` lives its part is not lost.
     """
 
     id: str
@@ -138,6 +158,10 @@ class Done(msgspec.Struct, kw_only=True, gc=False, tag=True):
     result: StoredResult | None = None
     followups: tuple[Outgoing, ...] = ()
     duration_ms: float = 0.0
+    part: Part | None = None
+    declares: tuple[Continuation, ...] = ()
+    holds: Then | None = None
+    worker: str = ""
 
 
 class Again(msgspec.Struct, kw_only=True, gc=False, tag=True):
@@ -169,6 +193,7 @@ class Crashed(msgspec.Struct, kw_only=True, gc=False, tag=True):
     reason: str  # e.g. "signal 9 (SIGKILL)", "exit code 1"
     worker: str
     result: StoredResult | None = None  # FAILURE with WorkerLostError, used at the cap only
+    part: Part | None = None  # as `result`
 
 
 class Bury(msgspec.Struct, kw_only=True, gc=False, tag=True):
@@ -181,6 +206,7 @@ class Bury(msgspec.Struct, kw_only=True, gc=False, tag=True):
     detail: str
     worker: str
     result: StoredResult | None = None
+    part: Part | None = None
 
 
 class Park(msgspec.Struct, kw_only=True, gc=False, tag=True):
@@ -238,6 +264,16 @@ class QueueDepth(msgspec.Struct, kw_only=True, frozen=True):
         return self.open + max(0, self.leased - self.started)
 
 
+class Answers(Protocol):
+    """Where the answers to a call come in. For one thread; nothing is kept when nobody listens."""
+
+    def next_payload(self, timeout_s: float) -> bytes | None:
+        """Return the next answer, None after the time-out."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
 class BrokerHealth(msgspec.Struct, kw_only=True, frozen=True):
     """What the broker said of itself at connect. None: it may not be asked."""
 
@@ -254,13 +290,17 @@ class Broker(Protocol):
     capabilities: frozenset[Capability]
 
     def enqueue(
-        self, messages: Sequence[Outgoing], retry: PublishRetry | None = None
+        self,
+        messages: Sequence[Outgoing],
+        retry: PublishRetry | None = None,
+        continuations: Sequence[Continuation] = (),
     ) -> list[bool]:
         """Store and make ready or scheduled, in one round trip.
 
         Args:
             messages: Any number.
             retry: How often to try again, instead of the broker's own policy.
+            continuations: Stored before the first message; in the same step where there are few.
 
         Returns:
             For each message, whether it is new: an id that is already there is left as it is.
@@ -286,6 +326,19 @@ class Broker(Protocol):
 
     def unpark(self, queue: str, tasks: Sequence[str]) -> int:
         """Make parked messages of these tasks ready again. Returns how many."""
+
+    def deliver(self, parts: Sequence[Part]) -> None:
+        """Give parts to their continuations outside of a commit, each whole; safe to repeat."""
+
+    def sweep(self, older_than_ms: int, limit: int) -> int:
+        """Look after continuations that were last looked at so long ago.
+
+        Members that are nowhere any more, nor will be sent, count as lost, which is a failure; what
+        was not released to the end is. Bounded; returns how many were released or failed.
+        """
+
+    def waiting(self, continuation_ids: Sequence[str]) -> list[Waiting | None]:
+        """Return continuations as they are, None for one that is gone: released, or unknown."""
 
     def stage(self, message_id: str) -> Stage:
         """Where the message is."""

@@ -13,6 +13,7 @@ _MEANINGS = {
     Capability.REVOKE: "revoking by id",
     Capability.RESULTS: "results stored in the commit that ends a task",
     Capability.PARKING: "setting aside tasks that a worker does not know",
+    Capability.JOINS: "keeping the steps of chains and chords until they are due",
     Capability.PROCESSES: "being seen by other processes",
 }
 
