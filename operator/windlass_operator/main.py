@@ -47,7 +47,10 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 10
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
-    settings.queueing.worker_limit = 50
+    # A worker of kopf's outlives its event: with a limit, that many objects at most were heard of
+    # in each idle time-out, however many had changed.
+    settings.queueing.worker_limit = None
+    settings.queueing.idle_timeout = 0.1
     settings.persistence.finalizer = "windlass.dev/kopf"
     settings.process.ultimate_exiting_timeout = 25
     return settings

@@ -151,6 +151,9 @@ class ControlPlane:
             "--leader-elect=false",
             # A test that kills a node must not wait five minutes to see its pods move.
             "--node-monitor-grace-period=20s",
+            # 20 requests a second, the default, make a thousand Deployments take minutes.
+            "--kube-api-qps=500",
+            "--kube-api-burst=1000",
             f"--cert-dir={self.folder / 'generated'}",
             # It makes this folder, whose usual place is the machine's own /usr/libexec.
             f"--flex-volume-plugin-dir={self.folder / 'generated'}",
