@@ -228,7 +228,7 @@ def test_a_settlement_repeated_after_a_lost_reply_is_stale_and_harmless(
     (d,) = lease(broker, "a")
     call = broker.commands.settle([done(d)])[0]
     link = broker.links.link()
-    link.open().send_packed_command((call.command,), False)
+    link.open().send(call.command)
     eventually(lambda: places(broker, "a") == [])
     link.close()
 
@@ -255,7 +255,7 @@ def test_a_paused_server_ends_in_an_error_after_the_socket_time_out(
     broker.close()
 
 
-def test_options_of_redis_py_are_passed_on(redis_server: RedisServer) -> None:
+def test_options_of_a_connection_are_spelled_as_in_redis_py(redis_server: RedisServer) -> None:
     broker = RedisBroker(redis_server.url, options={"client_name": "shop"})
 
     assert read(broker, "CLIENT", "GETNAME") == b"shop"

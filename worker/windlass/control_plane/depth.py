@@ -10,10 +10,10 @@ from windlass.brokers.memory import MemoryBroker
 from windlass.brokers.redis import RedisBroker
 from windlass.control_plane import memory
 from windlass.control_plane.heartbeats import WorkerStatus, read_workers
-from windlass.redis_store.connection import Reply
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
 from windlass.redis_store.scripts import script
+from windlass.redis_store.wire import Reply
 
 #: What is due within so long counts as due soon, unless asked otherwise.
 DUE_SOON_MS = 60_000

@@ -7,10 +7,10 @@ import msgspec
 from windlass.brokers.memory import MemoryBroker
 from windlass.brokers.redis import RedisBroker
 from windlass.control_plane import memory
-from windlass.redis_store.connection import Reply
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
 from windlass.redis_store.scripts import script
+from windlass.redis_store.wire import Reply
 
 
 class WorkerStatus(msgspec.Struct, kw_only=True, omit_defaults=True):

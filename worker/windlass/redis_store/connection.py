@@ -1,66 +1,50 @@
-"""Connections to Redis: packed commands out, replies in, third-party errors turned into ours.
+"""Connections to Redis: packed commands out, replies in, errors of the wire turned into ours.
 
-redis-py opens, authenticates and secures the sockets; commands are packed once and sent as bytes,
-because its per-call path costs more than the script it calls. Scripts a server does not know are
-loaded on the first refusal.
+Commands are packed once and sent as bytes. Scripts a server does not know are loaded on the first
+refusal.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import redis
-from redis.backoff import NoBackoff
-from redis.connection import ConnectionPool
-from redis.retry import Retry
+import hiredis
 
 from windlass.errors import (
     BrokerAccessError,
     BrokerError,
     BrokerFullError,
     BrokerReadOnlyError,
-    ConfigurationError,
     OperationalError,
 )
+from windlass.redis_store.address import Address, read_address, safe_url
 from windlass.redis_store.scripts import by_sha
+from windlass.redis_store.wire import AccessRefusedError, Refusal, Reply, Wire
 
 #: A connection that was used so recently, seconds, is not looked at before it is used again.
 _FRESH_S = 1.0
-Reply = Any  # what a script returns: nested lists of bytes and ints, shaped by its header
-
-
-def safe_url(url: str) -> str:
-    """Return the url without its password, for messages and logs."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user = parts.username or ""
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))
 
 
 @contextmanager
 def our_errors(url: str) -> Iterator[None]:
-    """Turn redis-py's errors into ours, naming the server but never the password."""
+    """Turn errors of the wire into ours, naming the server but never the password."""
     try:
         yield
-    except redis.AuthenticationError as error:
+    except AccessRefusedError as error:
         raise BrokerAccessError(
             f"The broker at {safe_url(url)} refused the credentials: {_clause(error)}. Check user "
             "and password in broker_url."
         ) from error
-    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+    except (OSError, hiredis.ProtocolError) as error:
         raise OperationalError(
             f"The broker at {safe_url(url)} cannot be reached: {_clause(error)}. Check that it "
             "runs and that broker_url names its host, port and TLS setting."
         ) from error
-    except redis.RedisError as error:
+    except Refusal as error:
         raise server_error(error) from error
 
 
@@ -73,22 +57,19 @@ _NOT_NOW = (
 
 def server_error(error: Exception) -> BrokerError:
     """Turn an error that the server answered with into ours."""
-    text = str(error)
+    text = str(error).removeprefix("ERR ")
     if is_full(error):
         return BrokerFullError()
-    if _is(error, redis.ReadOnlyError, "-READONLY"):
+    if _is(error, "READONLY"):
         return BrokerReadOnlyError()
     if (access := _access_error(error, text)) is not None:
         return access
-    if isinstance(error, redis.exceptions.AskError):  # MOVED is one
+    if _is(error, "MOVED") or _is(error, "ASK"):
         return BrokerError(
             f"The broker is a node of a Redis Cluster that does not hold this keyspace ({text}). "
             "Point broker_url at the node that does."
         )
-    passing = (redis.exceptions.ClusterDownError, redis.exceptions.TryAgainError)
-    if isinstance(error, passing) or any(
-        text.startswith(code) or f"-{code}" in text for code in _NOT_NOW
-    ):
+    if any(_is(error, code) for code in _NOT_NOW):
         return OperationalError(f"The broker is not ready: {text}. It is asked again.")
     return BrokerError(f"The broker answered with an error: {text}.")
 
@@ -98,90 +79,75 @@ def _access_error(error: Exception, text: str) -> BrokerAccessError | None:
         return BrokerAccessError(
             "The broker refused the credentials: it asks for a password, and broker_url has none."
         )
-    if _is(error, redis.exceptions.NoPermissionError, "-NOPERM"):
+    if _is(error, "NOPERM"):
         return BrokerAccessError(f"The broker refused a command: {text}. Check the user's ACL.")
     return None
 
 
 def _clause(error: Exception) -> str:
-    """The client's own sentence, to be continued by ours."""
-    return str(error).rstrip(". ")
+    """The error's own sentence, to be continued by ours."""
+    return str(getattr(error, "strerror", None) or error).rstrip(". ")
 
 
 def is_full(error: object) -> bool:
     """Whether the server refused for want of memory."""
-    return _is(error, redis.exceptions.OutOfMemoryError, "-OOM command not allowed")
+    return _is(error, "OOM")
 
 
-def _is(error: object, kind: type[Exception], marker: str) -> bool:
-    """Ask for an error's kind; Redis 6.2 quotes the refusal of a script's command as text."""
-    return isinstance(error, kind) or (
-        isinstance(error, redis.ResponseError) and marker in str(error)
-    )
+def _is(error: object, code: str) -> bool:
+    """Ask for a refusal's code; Redis 6.2 quotes the refusal of a script's command as text."""
+    if not isinstance(error, Refusal):
+        return False
+    text = str(error)
+    return text.startswith(f"{code} ") or f"-{code} " in text
 
 
 class Link:
-    """One connection. Not thread-safe; a forked child opens its own."""
+    """One connection, made on first use. Not thread-safe; a forked child opens its own."""
 
-    def __init__(self, pool: ConnectionPool, url: str) -> None:
-        self._pool = pool
-        self._url = url
-        self._connection: Any = None
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._wire: Wire | None = None
         self._pid = 0
         self._used_at = 0.0
-        self._within_s: float | None = None
 
     def drop_if_stale(self) -> None:
         """Close a connection that the server closed, or filled with something, while it was idle.
 
         So a restart or an idle time-out of the server costs a reconnect and not a failed call.
         """
-        is_ours = self._connection is not None and self._pid == os.getpid()
-        if not is_ours or monotonic() - self._used_at < _FRESH_S:
+        wire = self._wire
+        if wire is None or self._pid != os.getpid() or monotonic() - self._used_at < _FRESH_S:
             return
-        try:
-            is_stale = self._connection.is_connected and self._connection.can_read(0)
-        except (redis.RedisError, OSError):
-            is_stale = True
-        if is_stale:
+        if wire.can_read(0):
             self.close()
 
-    def open(self, within_s: float | None = None) -> Any:
-        """Return the redis-py connection, connected in this process.
+    def open(self, within_s: float | None = None) -> Wire:
+        """Return the socket, connected in this process.
 
         Args:
             within_s: Reads of the calls to come fail after so long; None for the usual time-out.
         """
-        if self._connection is None or self._pid != os.getpid():
-            # A connection inherited over a fork belongs to the parent: it is dropped, not closed.
-            self._connection, self._pid = self._pool.make_connection(), os.getpid()
-        connection = self._connection
-        if not connection.is_connected:
-            usual = connection.socket_timeout, connection.socket_connect_timeout
-            if within_s is not None:
-                connection.socket_timeout = connection.socket_connect_timeout = within_s
-            try:
-                with our_errors(self._url):
-                    connection.connect()
-            finally:
-                connection.socket_timeout, connection.socket_connect_timeout = usual
-        if within_s != self._within_s or within_s is not None:
-            connection.update_current_socket_timeout(-1 if within_s is None else within_s)
-            self._within_s = within_s
-        return connection
+        wire = self._wire
+        if wire is None or wire.fileno() < 0 or self._pid != os.getpid():
+            # One inherited over a fork belongs to the parent, which does not notice this.
+            self.close()
+            with our_errors(self._address.url):
+                wire = self._wire = Wire(self._address, within_s)
+            self._pid = os.getpid()
+        wire.set_timeout(self._address.socket_timeout if within_s is None else within_s)
+        return wire
 
     def close(self) -> None:
-        """Close the socket, if this process opened it."""
-        if self._connection is not None and self._pid == os.getpid():
-            self._connection.disconnect()
-        self._connection = None
+        """Close the socket."""
+        if self._wire is not None:
+            self._wire.close()
+        self._wire = None
 
     def interrupt(self) -> None:
         """End a call that another thread blocks in: it fails there with OperationalError."""
-        sock = getattr(self._connection, "_sock", None)
-        if sock is not None and self._pid == os.getpid():
-            with suppress(OSError):  # not connected any more: nobody blocks
-                sock.shutdown(socket.SHUT_RDWR)
+        if self._wire is not None and self._pid == os.getpid():
+            self._wire.interrupt()
 
     def call(self, commands: Sequence[bytes], within_s: float | None = None) -> list[Reply]:
         """Send packed commands in one write and return one reply for each.
@@ -202,36 +168,32 @@ class Link:
 
     def try_call(self, commands: Sequence[bytes], within_s: float | None = None) -> list[Reply]:
         """As `call`, with the server's refusals as exceptions in the list."""
-        connection = self.open(within_s)
-        replies = self._exchange(connection, commands)
-        missing = [
-            index
-            for index, reply in enumerate(replies)
-            if isinstance(reply, redis.exceptions.NoScriptError)
-        ]
-        if missing:
-            again = [commands[index] for index in missing]
-            loads = {load: None for command in again for load in load_commands(command)}
-            answers = self._exchange(connection, [*loads, *again])
-            for index, answer in zip(missing, answers[len(loads) :], strict=True):
-                replies[index] = answer
-        return replies
-
-    def _exchange(self, connection: Any, commands: Sequence[bytes]) -> list[Reply]:
-        with our_errors(self._url):
-            connection.send_packed_command(
-                (commands[0] if len(commands) == 1 else b"".join(commands),), False
-            )
-            replies = [_read(connection) for _ in commands]
+        wire = self.open(within_s)
+        try:
+            replies = _exchange(wire, commands)
+            missing = [i for i, reply in enumerate(replies) if is_missing_script(reply)]
+            if missing:
+                again = [commands[index] for index in missing]
+                loads = {load: None for command in again for load in load_commands(command)}
+                answers = _exchange(wire, [*loads, *again])
+                for index, answer in zip(missing, answers[len(loads) :], strict=True):
+                    replies[index] = answer
+        except (OSError, hiredis.ProtocolError):
+            self.close()
+            with our_errors(self._address.url):
+                raise
         self._used_at = monotonic()
         return replies
 
 
-def _read(connection: Any) -> Reply:
-    try:
-        return connection.read_response(disable_decoding=True)
-    except redis.ResponseError as error:
-        return error
+def _exchange(wire: Wire, commands: Sequence[bytes]) -> list[Reply]:
+    wire.send(commands[0] if len(commands) == 1 else b"".join(commands))
+    return [wire.try_read() for _ in commands]
+
+
+def is_missing_script(reply: Reply) -> bool:
+    """Whether the server did not know the script."""
+    return isinstance(reply, Refusal) and str(reply).startswith("NOSCRIPT")
 
 
 def load_commands(command: bytes) -> list[bytes]:
@@ -240,37 +202,17 @@ def load_commands(command: bytes) -> list[bytes]:
     return [by_sha()[sha].load_command]
 
 
-def socket_settings(url: str) -> dict[str, Any]:
-    """Return redis-py's connection arguments that sync and async connections share. Seconds."""
-    settings: dict[str, Any] = {
-        "socket_connect_timeout": 5.0,
-        "socket_timeout": 30.0,
-        "protocol": 2,
-        "health_check_interval": 0,
-    }
-    if not url.startswith("unix:"):
-        settings["socket_keepalive"] = True
-    return settings
-
-
 class Links:
     """Connections of one url: a small free list shared by threads, and pool-wide settings."""
 
     def __init__(self, url: str, *, options: Mapping[str, Any] | None = None) -> None:
         self.url = url
-        settings = {**socket_settings(url), "retry": Retry(NoBackoff(), 0), **(options or {})}
-        try:
-            self.pool = ConnectionPool.from_url(url, **settings)
-        except ValueError as error:
-            raise ConfigurationError(
-                f"broker_url {safe_url(url)!r} is not usable: {error}. Expected "
-                "redis://[user:password@]host[:port]/db, rediss://… for TLS, or unix://path."
-            ) from error
+        self._address = read_address(url, options)
         self._free: list[Link] = []  # pop and append are atomic
 
     def link(self) -> Link:
         """Return a connection of one's own, e.g. for a blocking call."""
-        return Link(self.pool, self.url)
+        return Link(self._address)
 
     def call(self, commands: Sequence[bytes], within_s: float | None = None) -> list[Reply]:
         """Borrow a connection and `Link.call`."""

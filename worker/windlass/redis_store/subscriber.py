@@ -13,13 +13,13 @@ import selectors
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from windlass import events
 from windlass.errors import BrokerError
 from windlass.log import get_logger
 from windlass.redis_store.connection import Links, our_errors
 from windlass.redis_store.resp import packed
+from windlass.redis_store.wire import Wire
 
 Listener = Callable[[bytes | None], None]
 _log = get_logger(__name__)
@@ -102,11 +102,10 @@ class Subscriber:
             self._requests.clear()
             channels = list(self._listeners)
         if channels:
-            connection.send_packed_command((packed("SUBSCRIBE", *channels),), False)
+            connection.send(packed("SUBSCRIBE", *channels))
         with selectors.DefaultSelector() as selector:
             selector.register(self._wake_read, selectors.EVENT_READ, data="wake")
-            # The socket is redis-py's own: it offers no public way to wait on two things.
-            selector.register(connection._sock, selectors.EVENT_READ, data="socket")
+            selector.register(connection, selectors.EVENT_READ, data="socket")
             while not self._closed.is_set():
                 for key, _ in selector.select():
                     if key.data == "wake":
@@ -114,7 +113,7 @@ class Subscriber:
                         self._send_requests(connection)
                 self._read(connection)
 
-    def _send_requests(self, connection: Any) -> None:
+    def _send_requests(self, connection: Wire) -> None:
         commands = []
         while self._requests:
             verb, channel = self._requests.popleft()
@@ -123,11 +122,11 @@ class Subscriber:
             if (verb == b"SUBSCRIBE") == wanted:
                 commands.append(packed(verb, channel))
         if commands:
-            connection.send_packed_command((b"".join(commands),), False)
+            connection.send(b"".join(commands))
 
-    def _read(self, connection: Any) -> None:
+    def _read(self, connection: Wire) -> None:
         while connection.can_read(0):
-            kind, channel, payload = connection.read_response(disable_decoding=True)[:3]
+            kind, channel, payload = connection.read()[:3]
             if kind == b"message":
                 self._tell(channel, payload)
             elif kind == b"subscribe":

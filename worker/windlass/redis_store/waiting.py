@@ -8,10 +8,10 @@ is called off by CLIENT UNBLOCK; without the right to do that, its connection is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from windlass.redis_store.connection import Link, Links, Reply, our_errors, server_error
+from windlass.redis_store.connection import Link, Links, our_errors, server_error
 from windlass.redis_store.resp import packed
+from windlass.redis_store.wire import Reply, Wire
 
 #: Waits of at least this long are left to the server: nothing is due at their end.
 _SERVER_TIMED_S = 4.5
@@ -29,7 +29,7 @@ class WakeLink:
         self._blocking: Link = links.link()
         self._command: Link = links.link()
         self._client_id: int | None = None
-        self._connection: Any = None
+        self._connection: Wire | None = None
 
     def wait_and_call(self, wake_keys: Sequence[bytes], timeout_s: float, command: bytes) -> Reply:
         """Block until a wake token or the time-out, then run one packed call; return its reply."""
@@ -43,13 +43,13 @@ class WakeLink:
         limit = timeout_s if server_timed else timeout_s + 5
         pop = packed("BLPOP", *wake_keys, f"{limit:.3f}")
         with our_errors(self._url):
-            connection.send_packed_command((pop,), False)
+            connection.send(pop)
             if connection.can_read(timeout_s + 2 if server_timed else timeout_s):
-                connection.read_response(disable_decoding=True)
+                connection.read()
                 return self._blocking.call([command])[0]
         return self._call_off(connection, command)
 
-    def _call_off(self, connection: Any, command: bytes) -> Reply:
+    def _call_off(self, connection: Wire, command: bytes) -> Reply:
         if self._client_id == _UNKNOWN:
             self._blocking.close()
             return self._command.call([command])[0]
@@ -65,10 +65,20 @@ class WakeLink:
                 while not called_off and not connection.can_read(_PAUSE_S):
                     called_off = self._command.call([unblock])[0]
                 # Whether a token came or not makes no difference: the call has been made.
-                connection.read_response(disable_decoding=True)
+                connection.read()
         if isinstance(reply, Exception):
             raise server_error(reply)
         return reply
+
+    def end(self, links: Links) -> None:
+        """Have a wait of another thread end as at its time-out: the call is made, nothing is lost.
+
+        Args:
+            links: Connections of the calling thread. Without the right to call off, nothing is done.
+        """
+        client_id = self._client_id
+        if client_id is not None and client_id != _UNKNOWN:
+            links.call([packed("CLIENT", "UNBLOCK", str(client_id))])
 
     def interrupt(self) -> None:
         """End a wait of another thread: it fails there with OperationalError."""
@@ -88,17 +98,24 @@ class ChannelLink:
         self._url = links.url
         self._link = links.link()
         self._channel = channel
-        self._connection: Any = None
+        self._connection: Wire | None = None
+
+    def subscribe(self) -> None:
+        """Subscribe now, and return when the server has: nothing that comes later is missed."""
+        connection = self._connection = self._link.open()
+        with our_errors(self._url):
+            connection.send(packed("SUBSCRIBE", self._channel))
+            connection.read()
 
     def next_payload(self, timeout_s: float) -> bytes | None:
         """Return the next payload, or None after the time-out."""
         connection = self._link.open()
         with our_errors(self._url):
-            if connection is not self._connection or not connection.is_connected:
-                connection.send_packed_command((packed("SUBSCRIBE", self._channel),), False)
+            if connection is not self._connection:
+                connection.send(packed("SUBSCRIBE", self._channel))
                 self._connection = connection
             while connection.can_read(timeout_s):
-                kind, _, payload = connection.read_response(disable_decoding=True)[:3]
+                kind, _, payload = connection.read()[:3]
                 if kind == b"message":
                     return bytes(payload)
         return None

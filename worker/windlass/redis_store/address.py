@@ -1,0 +1,231 @@
+"""Where a Redis is and how to speak to it: a url and connection options, read and checked once.
+
+Both are spelled as in redis-py, so that addresses and `broker_transport_options` can be kept.
+Next in the walk: `windlass.redis_store.wire`, which connects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit, urlunsplit
+
+from windlass.errors import ConfigurationError, nearest
+
+if TYPE_CHECKING:
+    import ssl
+
+_SCHEMES = ("redis", "rediss", "unix")
+_FALSE = ("0", "f", "false", "n", "no", "")
+#: Options of redis-py that say how its client behaves; this one does that in its own way.
+_WITHOUT_EFFECT = frozenset((
+    "connection_class", "decode_responses", "driver_info", "encoding", "encoding_errors",
+    "health_check_interval", "lib_name", "lib_version", "max_connections", "parser_class",
+    "protocol", "retry", "retry_on_error", "retry_on_timeout", "single_connection_client",
+    "socket_read_size", "timeout",
+))  # fmt: skip
+
+
+def _switch(value: Any) -> bool:
+    return str(value).lower() not in _FALSE
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _seconds(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """How the server is known to be the right one; names as redis-py's, less `ssl_`."""
+
+    keyfile: str | None = None
+    certfile: str | None = None
+    password: str | None = field(default=None, repr=False)
+    cert_reqs: Any = "required"
+    ca_certs: str | None = None
+    ca_path: str | None = None
+    ca_data: str | bytes | None = None
+    check_hostname: Any = True
+    min_version: Any = None
+    ciphers: str | None = None
+    include_verify_flags: Any = ()
+    exclude_verify_flags: Any = ()
+
+    def context(self) -> ssl.SSLContext:
+        """Build what wraps a socket.
+
+        Raises:
+            OSError: A file cannot be read, or holds something else.
+            ValueError: An option has a value that there is not.
+        """
+        import ssl  # noqa: PLC0415 - 2 MB that a worker without TLS has no use for
+
+        context = ssl.create_default_context()
+        reqs = "none" if self.cert_reqs is None else self.cert_reqs
+        mode = ssl.VerifyMode[f"CERT_{reqs.upper()}"] if isinstance(reqs, str) else reqs
+        context.check_hostname = _switch(self.check_hostname) and mode != ssl.CERT_NONE
+        context.verify_mode = mode
+        for flag in _flags(self.include_verify_flags, ssl.VerifyFlags):
+            context.verify_flags |= flag
+        for flag in _flags(self.exclude_verify_flags, ssl.VerifyFlags):
+            context.verify_flags &= ~flag
+        if self.certfile or self.keyfile:
+            context.load_cert_chain(self.certfile or "", self.keyfile, self.password)
+        if self.ca_certs or self.ca_path or self.ca_data:
+            context.load_verify_locations(self.ca_certs, self.ca_path, self.ca_data)
+        if self.min_version is not None:
+            context.minimum_version = ssl.TLSVersion(int(self.min_version))
+        if self.ciphers:
+            context.set_ciphers(self.ciphers)
+        return context
+
+
+def _flags(given: Any, kinds: Any) -> list[Any]:
+    if isinstance(given, str):  # of a url: [NAME,NAME]
+        given = [name.strip() for name in given.strip("[]").split(",") if name.strip()]
+    return [kinds[flag] if isinstance(flag, str) else flag for flag in given]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """One Redis database. Times in seconds; None waits for ever.
+
+    Attributes:
+        url: As it was given.
+        host: Name or number; not of a unix socket.
+        port: Of the host.
+        path: Of a unix socket, else None.
+        db: Number of the database.
+        username: For AUTH, if there is a password.
+        password: For AUTH.
+        credential_provider: Instead of them: has get_credentials(), asked at each connect.
+        client_name: For CLIENT SETNAME.
+        socket_timeout: A server that does not answer for so long has failed.
+        socket_connect_timeout: The same while connecting.
+        socket_keepalive: Whether TCP looks if a silent peer is alive.
+        socket_keepalive_options: By socket option: value.
+        tls: How to encrypt, None: not at all.
+    """
+
+    url: str
+    host: str = "localhost"
+    port: int = 6379
+    path: str | None = None
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    credential_provider: Any = None
+    client_name: str | None = None
+    socket_timeout: float | None = 30.0
+    socket_connect_timeout: float | None = 5.0
+    socket_keepalive: bool = True
+    socket_keepalive_options: Mapping[int, int] = field(default_factory=dict)
+    tls: Tls | None = None
+
+    def credentials(self) -> tuple[str, ...]:
+        """Return the arguments of AUTH; none: it is not needed."""
+        if self.credential_provider is not None:
+            return tuple(self.credential_provider.get_credentials())
+        if not self.password:
+            return ()
+        return (self.username, self.password) if self.username else (self.password,)
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "host": str, "port": int, "path": _text, "db": int, "username": _text, "password": _text,
+    "credential_provider": _as_it_is, "client_name": _text, "socket_timeout": _seconds,
+    "socket_connect_timeout": _seconds, "socket_keepalive": _switch,
+    "socket_keepalive_options": dict,
+}  # fmt: skip
+_TLS_NAMES = frozenset(f"ssl_{each.name}" for each in fields(Tls))
+_KNOWN = _TLS_NAMES | _WITHOUT_EFFECT | _READ.keys()
+
+
+def safe_url(url: str) -> str:
+    """Return the url without its password, for messages and logs."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user = parts.username or ""
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))
+
+
+def read_address(url: str, options: Mapping[str, Any] | None = None) -> Address:
+    """Read a url and what else is to be said about the connection; the url wins.
+
+    Args:
+        url: redis://[user:password@]host[:port][/db], rediss:// (TLS) or unix://path, with further
+            options as its query.
+        options: By redis-py's names.
+
+    Raises:
+        ConfigurationError: It cannot be read, or an option is unknown or ill-typed.
+    """
+    try:
+        parts = urlsplit(url)
+        given = {**(options or {}), **_of_url(parts)}
+    except ValueError as error:
+        raise ConfigurationError(
+            f"broker_url {safe_url(url)!r} is not usable: {error}. Expected "
+            "redis://[user:password@]host[:port]/db, rediss://… for TLS, or unix://path."
+        ) from error
+    tls = {n.removeprefix("ssl_"): value for n, value in given.items() if n in _TLS_NAMES}
+    known = {name: _value(name, value) for name, value in given.items() if _is_known(name)}
+    return Address(url=url, tls=Tls(**tls) if parts.scheme == "rediss" else None, **known)
+
+
+def _of_url(parts: SplitResult) -> dict[str, Any]:
+    if parts.scheme not in _SCHEMES:
+        raise ValueError("its scheme is none of redis://, rediss:// and unix://")
+    found: dict[str, Any] = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    if "virtual_host" in found:  # Celery's name for it
+        found["db"] = found.pop("virtual_host")
+    if parts.username:
+        found["username"] = unquote(parts.username)
+    if parts.password:
+        found["password"] = unquote(parts.password)
+    path = unquote(parts.path)
+    if parts.scheme == "unix":
+        return {**found, "path": path}
+    if parts.hostname:
+        found["host"] = unquote(parts.hostname)
+    if parts.port:
+        found["port"] = parts.port
+    if "db" not in found and path.strip("/").isdecimal():
+        found["db"] = int(path.strip("/"))
+    return found
+
+
+def _is_known(name: str) -> bool:
+    """Whether an option is one of the address' own.
+
+    Raises:
+        ConfigurationError: There is none of this name.
+    """
+    if name in _KNOWN:
+        return name in _READ
+    raise ConfigurationError(
+        f"Connection option {name!r} of broker_url or broker_transport_options is unknown."
+        f"{nearest(name, _KNOWN)} Expected one of: {', '.join(sorted(_KNOWN - _WITHOUT_EFFECT))}."
+    )
+
+
+def _value(name: str, value: Any) -> Any:
+    try:
+        return _READ[name](value)
+    except (TypeError, ValueError) as error:
+        shown = "a secret" if "password" in name else repr(value)
+        raise ConfigurationError(
+            f"Connection option {name!r} of broker_url or broker_transport_options is {shown}: "
+            f"{error}."
+        ) from error
