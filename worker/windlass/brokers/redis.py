@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from windlass.brokers.base import (
+    Answers,
     BrokerHealth,
     Bury,
     Capability,
@@ -34,7 +35,7 @@ from windlass.redis_store.health import read_health
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
 from windlass.redis_store.revoking import Revoker
-from windlass.redis_store.scripts import script
+from windlass.redis_store.scripts import outcome_script, script
 from windlass.redis_store.waiting import ChannelLink, WakeLink
 from windlass.states import Stage
 
@@ -56,7 +57,7 @@ class RedisBroker:
         url: redis://, rediss:// or unix:// address.
         keyspace: Everything this broker touches is under it.
         retry: How often an enqueue is tried again when the connection fails.
-        options: Further keyword arguments for redis-py's connections.
+        options: Of the connection, as `windlass.redis_store.address` reads them.
         max_deliveries: The cap where a queue record names none.
         lost_result: Builds the outcome of a message that dies because its worker was lost.
     """
@@ -258,7 +259,8 @@ class RedisBroker:
         """Store a state that does not end the message; False when the lease is lost."""
         touched = (self.keys.queue(queue).leased, self.keys.result(message_id))
         args = (message_id, token, result.ttl_ms, result.payload)
-        return bool(self.links.call([script("set_state").command(touched, args)])[0])
+        call = outcome_script("set_state", self.keys).command(touched, args)
+        return bool(self.links.call([call])[0])
 
     # -- by id, by queue -------------------------------------------------------------------------
 
@@ -293,6 +295,20 @@ class RedisBroker:
             self._control.close()
             raise
 
+    def call_workers(self, message: ControlMessage) -> int:
+        """Send a hint to workers at large. Returns how many listen."""
+        return int(self.links.call([packed("PUBLISH", self.keys.control, message.encode())])[0])
+
+    def answers(self, name: str) -> Answers:
+        """Listen for what workers answer under this name. Nothing is stored: no key is left."""
+        link = ChannelLink(self.links, self.keys.answers_prefix + name.encode())
+        link.subscribe()
+        return link
+
+    def answer_call(self, name: str, payload: bytes) -> None:
+        """Answer whoever listens under this name."""
+        self.links.call([packed("PUBLISH", self.keys.answers_prefix + name.encode(), payload)])
+
     def stage(self, message_id: str) -> Stage:
         """Where the message is, or DONE while its outcome is kept."""
         return self._revoker.stage(message_id)
@@ -317,6 +333,11 @@ class RedisBroker:
     def check(self) -> BrokerHealth:
         """Ask the broker whether it is safe to use."""
         return read_health(self.links)
+
+    def end_wait(self) -> None:
+        """Have a `wait` of another thread fetch and return now: something has changed for it."""
+        if self._wake is not None:
+            self._wake.end(self.links)
 
     def interrupt(self) -> None:
         """End `wait` and `control_messages` of other threads: they fail with OperationalError."""

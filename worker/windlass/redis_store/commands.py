@@ -27,21 +27,14 @@ from windlass.brokers.base import (
 )
 from windlass.errors import BrokerFullError
 from windlass.messages import Outgoing
-from windlass.redis_store.connection import Reply, server_error
+from windlass.redis_store.connection import server_error
 from windlass.redis_store.keys import Keys, QueueKeys
 from windlass.redis_store.resp import Argument, pack
-from windlass.redis_store.scripts import script
+from windlass.redis_store.scripts import outcome_script, script
+from windlass.redis_store.wire import Reply
 
-T = TypeVar("T")
-#: Messages in one script call: keeps a call near a millisecond, so that others get their turn.
-CHUNK = 500
 #: Queues and priorities whose part of a call is kept packed.
 MAX_HEADS = 10_000
-#: Characters of a text for people that are kept.
-MAX_DETAIL = 4_000
-#: Bodies or outcomes in one script call, bytes: a server closes a connection that sends it 1 GB at
-#: once, and nobody else gets a turn while it reads.
-MAX_CALL_BYTES = 8 * 1024 * 1024
 #: A fetch stops after so many bytes of messages.
 MAX_FETCH_BYTES = 8 * 1024 * 1024
 
@@ -85,49 +78,6 @@ class SettleCall(msgspec.Struct, frozen=True):
     stale: Callable[[Reply], list[str]]
 
 
-def _due(message: Outgoing, now: str | int) -> str:
-    if message.delay_ms is not None:
-        # The server's clock is read in whole milliseconds, cut off: a delay gets one more, since it
-        # may end late and never early.
-        is_cut = now == "" and message.delay_ms > 0
-        return f"+{message.delay_ms + is_cut}"
-    return "" if message.eta_ms is None else f"={message.eta_ms}"
-
-
-def _expires(message: Outgoing) -> str:
-    if message.ttl_ms is not None:
-        return f"+{message.ttl_ms}"
-    return "" if message.expires_at_ms is None else f"={message.expires_at_ms}"
-
-
-def _chunks(items: list[T], sizes: Iterable[int]) -> Iterable[list[T]]:
-    """Cut into parts of at most CHUNK items, and of MAX_CALL_BYTES or a single item."""
-    start = size = 0
-    for at, item_size in enumerate(sizes):
-        size += item_size
-        if at - start == CHUNK or (size > MAX_CALL_BYTES and at > start):
-            yield items[start:at]
-            start, size = at, item_size
-    yield items[start:]
-
-
-def _payload_bytes(item: Done) -> int:
-    return 0 if item.result is None else len(item.result.payload)
-
-
-def _result_args(result: StoredResult | None) -> tuple[int, int, bytes]:
-    return (0, 0, b"") if result is None else (1, result.ttl_ms, result.payload)
-
-
-def _text(value: str) -> bytes:
-    """Encode a text for people, cut to a size that a dead letter may have; never fails."""
-    return value[:MAX_DETAIL].encode("utf-8", "replace")
-
-
-def _ids(reply: Reply) -> list[str]:
-    return [item.decode() for item in reply]
-
-
 class Commands:
     """Builds calls for one keyspace.
 
@@ -164,7 +114,7 @@ class Commands:
         return pack((
             *self._enqueue_head(message.queue, message.priority),
             self.now, message.queue, message.priority, 1,
-            message.id, _due(message, self.now), _expires(message), message.tail,
+            message.id, due_spec(message, self.now), expires_spec(message), message.tail,
         ))  # fmt: skip
 
     def enqueue(self, messages: Sequence[Outgoing]) -> list[EnqueueCall]:
@@ -175,12 +125,12 @@ class Commands:
         calls = []
         for (queue, priority), indexes in groups.items():
             head = self._enqueue_head(queue, priority)
-            for chunk in _chunks(indexes, [len(messages[index].tail) for index in indexes]):
+            for chunk in chunks(indexes, [len(messages[index].tail) for index in indexes]):
                 parts: list[Argument] = [*head, self.now, queue, priority, len(chunk)]
                 for index in chunk:
                     message = messages[index]
-                    due = _due(message, self.now)
-                    parts += (message.id, due, _expires(message), message.tail)
+                    due = due_spec(message, self.now)
+                    parts += (message.id, due, expires_spec(message), message.tail)
                 calls.append(EnqueueCall(pack(tuple(parts)), chunk))
         return calls
 
@@ -202,10 +152,10 @@ class Commands:
             else:
                 calls.append(self._single(settlement))
         for queue, ended in done.items():
-            parts = _chunks(ended, map(_payload_bytes, ended))
+            parts = chunks(ended, map(payload_bytes, ended))
             calls += [self._done(queue, part) for part in parts]
         for queue, returned in back.items():
-            parts_back = _chunks(returned, [0] * len(returned))
+            parts_back = chunks(returned, [0] * len(returned))
             calls += [self._hand_back(queue, part) for part in parts_back]
         return calls
 
@@ -239,7 +189,7 @@ class Commands:
                 outcomes += (result.ttl_ms, result.payload)
                 touched.append(keys.result(item.id))
         args = [keys.done_prefix, int(service_ms * 1000), len(ended), *messages, *outcomes]
-        return SettleCall(script("commit").command(touched, args), _ids)
+        return SettleCall(outcome_script("commit", keys).command(touched, args), ids_in)
 
     def _done_with_followups(self, item: Done) -> SettleCall:
         keys, q = self.keys, self.keys.queue(item.queue)
@@ -249,17 +199,19 @@ class Commands:
         ]  # fmt: skip
         args: list[Argument] = [
             self.now, keys.done_prefix, int(item.duration_ms * 1000), item.id, item.token,
-            *_result_args(item.result),
+            *result_args(item.result),
         ]  # fmt: skip
         for message in item.followups:
             to = keys.queue(message.queue)
             touched += (to.ready[message.priority], to.scheduled, to.stats, to.wake, to.idle)
             args += (
-                message.queue, message.priority, message.id, _due(message, self.now),
-                _expires(message),
+                message.queue, message.priority, message.id, due_spec(message, self.now),
+                expires_spec(message),
                 message.tail,
             )  # fmt: skip
-        return SettleCall(script("commit_with_followups").command(touched, args), _ids)
+        return SettleCall(
+            outcome_script("commit_with_followups", keys).command(touched, args), ids_in
+        )
 
     def _again(self, item: Again) -> SettleCall:
         keys, q, message = self.keys, self.keys.queue(item.queue), item.message
@@ -270,10 +222,10 @@ class Commands:
         )  # fmt: skip
         args = (
             self.now, item.id, item.token, message.queue, message.priority,
-            _due(message, self.now),
-            _expires(message), message.tail, *_result_args(item.result),
+            due_spec(message, self.now),
+            expires_spec(message), message.tail, *result_args(item.result),
         )  # fmt: skip
-        return SettleCall(script("commit_retry").command(touched, args), _ids)
+        return SettleCall(outcome_script("commit_retry", keys).command(touched, args), ids_in)
 
     def _hand_back(self, queue: str, items: Sequence[HandBack]) -> SettleCall:
         keys, q = self.keys, self.keys.queue(queue)
@@ -284,7 +236,7 @@ class Commands:
         args: list[Argument] = [len(items)]
         for item in items:
             args += (item.id, item.token, int(item.counted))
-        return SettleCall(script("release").command(touched, args), _ids)
+        return SettleCall(script("release").command(touched, args), ids_in)
 
     def _crashed(self, item: Crashed) -> SettleCall:
         keys, q = self.keys, self.keys.queue(item.queue)
@@ -293,12 +245,12 @@ class Commands:
             q.record, q.dead, q.obits, keys.waiting, keys.result(item.id), *q.by_urgency,
         )  # fmt: skip
         args = (
-            self.now, item.id, item.token, self.max_deliveries, _text(item.reason),
-            _text(item.worker),
-            *_result_args(item.result), keys.done_prefix,
+            self.now, item.id, item.token, self.max_deliveries, text_bytes(item.reason),
+            text_bytes(item.worker),
+            *result_args(item.result), keys.done_prefix,
         )  # fmt: skip
         return SettleCall(
-            script("crash").command(touched, args),
+            outcome_script("crash", keys).command(touched, args),
             lambda reply: [item.id] if reply == b"STALE" else [],
         )
 
@@ -310,16 +262,16 @@ class Commands:
             keys.result(item.id),
         )  # fmt: skip
         args = (
-            self.now, item.id, item.token, _text(item.reason), _text(item.detail),
-            _text(item.worker),
-            *_result_args(item.result), keys.done_prefix, int(crashed),
+            self.now, item.id, item.token, text_bytes(item.reason), text_bytes(item.detail),
+            text_bytes(item.worker),
+            *result_args(item.result), keys.done_prefix, int(crashed),
         )  # fmt: skip
-        return SettleCall(script("bury").command(touched, args), _ids)
+        return SettleCall(outcome_script("bury", keys).command(touched, args), ids_in)
 
     def _park(self, item: Park) -> SettleCall:
         q = self.keys.queue(item.queue)
         touched = (q.leased, q.leases, q.grants, q.left, q.parked, q.stats)
-        return SettleCall(script("park").command(touched, (item.id, item.token, item.task)), _ids)
+        return SettleCall(script("park").command(touched, (item.id, item.token, item.task)), ids_in)
 
     # -- fetch -----------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from windlass.errors import (
     OperationalError,
 )
 from windlass.redis_store.address import Address, read_address, safe_url
-from windlass.redis_store.scripts import by_sha
+from windlass.redis_store.scripts import find
 from windlass.redis_store.wire import AccessRefusedError, Refusal, Reply, Wire
 
 #: A connection that was used so recently, seconds, is not looked at before it is used again.
@@ -199,7 +199,7 @@ def is_missing_script(reply: Reply) -> bool:
 def load_commands(command: bytes) -> list[bytes]:
     """Return the SCRIPT LOAD that a packed EVALSHA (`*n $7 EVALSHA $40 <sha> ...`) needs."""
     sha = command.split(b"\r\n", 5)[4]
-    return [by_sha()[sha].load_command]
+    return [find(sha).load_command]
 
 
 class Links:

@@ -10,9 +10,20 @@ windlass:{ks}:queues       set    queue names
 windlass:{ks}:workers      hash   worker id -> heartbeat, JSON
 windlass:{ks}:workers:seen zset   worker id by the time its heartbeat expires, ms
 windlass:{ks}:cordon       zset   worker id by the time its cordon ends, ms
+windlass:{ks}:schedules    zset   schedule by the time of its next fire, ms; inf when there is none
+windlass:{ks}:schedule:<name> hash one schedule: entry, generation, last nominal time, outcomes
+windlass:{ks}:runs         hash   id of a schedule's run that has not been counted -> how it ended
+windlass:{ks}:changes      string how often schedules were changed
+windlass:{ks}:lead         hash   the ticker that leads, and until when
 windlass:{ks}:r:<id>       string encoded outcome, with TTL
+windlass:{ks}:outbox       zset   id of an outcome to be copied elsewhere, by its generation
+windlass:{ks}:outbox:generation string the last generation
+windlass:{ks}:outbox:copier string the worker that copies now, for a moment
+windlass:{ks}:kept:<id>    string a copy in another store: 8 bytes of generation, encoded outcome
 windlass:{ks}:q:<queue>:<part>    see QUEUE_PARTS
-channels: windlass:{ks}:done:<id> (outcomes), windlass:{ks}:control (hints to workers)
+channels: windlass:{ks}:done:<id> (outcomes), windlass:{ks}:control (hints to workers),
+          windlass:{ks}:answers:<name> (answers of workers to one caller),
+          windlass:{ks}:beat (names of schedules that were changed)
 """
 
 from __future__ import annotations
@@ -37,6 +48,7 @@ QUEUE_PARTS = {
     "idle": "string exists while a worker waits",
     "parked": "hash   id -> task name nobody here knows",
     "dead": "zset   id by the time of death, ms",
+    "beat": "zset   schedule that sends here by the time of its next fire, ms",
     "obits": "hash   id -> why it died, JSON",
 }
 _PARTS = tuple(part for part in QUEUE_PARTS if part != "r9..r0")
@@ -47,9 +59,10 @@ class QueueKeys:
     """The keys of one queue, encoded."""
 
     __slots__ = (
-        "condemned", "dead", "grants", "idle", "leased", "leases", "left", "name", "obits",
+        "beat", "condemned", "dead", "grants", "idle", "leased", "leases", "left", "name", "obits",
         "parked", "ready", "record", "scheduled", "stats", "wake",
     )  # fmt: skip
+    beat: bytes
     condemned: bytes
     dead: bytes
     grants: bytes
@@ -80,15 +93,21 @@ class QueueKeys:
 
 
 class Keys:
-    """The keys of one keyspace, encoded."""
+    """The keys of one keyspace, encoded.
 
-    def __init__(self, keyspace: str) -> None:
+    Args:
+        keyspace: Its name.
+        has_outbox: Outcomes are copied to another store (scripts.outcome_script).
+    """
+
+    def __init__(self, keyspace: str, *, has_outbox: bool = False) -> None:
         if not keyspace or "{" in keyspace or "}" in keyspace or len(keyspace) > 120:
             raise ConfigurationError(
                 f"Keyspace {keyspace!r} is not usable. Expected 1 to 120 characters without "
                 "braces. Set keyspace (WINDLASS_KEYSPACE)."
             )
         self.keyspace = keyspace
+        self.has_outbox = has_outbox
         self.base = base = f"windlass:{{{keyspace}}}:"
         self.messages = f"{base}messages".encode()
         self.attempts = f"{base}attempts".encode()
@@ -101,16 +120,35 @@ class Keys:
         self.workers_seen = f"{base}workers:seen".encode()
         self.cordon = f"{base}cordon".encode()
         self.control = f"{base}control".encode()
+        self.schedules = f"{base}schedules".encode()
+        self.runs = f"{base}runs".encode()
+        self.changes = f"{base}changes".encode()
+        self.lead = f"{base}lead".encode()
+        self.schedule_prefix = f"{base}schedule:".encode()
+        self.beat_channel = f"{base}beat".encode()
+        self.answers_prefix = f"{base}answers:".encode()
         self.done_prefix = f"{base}done:".encode()
         self.result_prefix = f"{base}r:".encode()
+        self.outbox = f"{base}outbox".encode()
+        self.outbox_generation = f"{base}outbox:generation".encode()
+        self.outbox_copier = f"{base}outbox:copier".encode()
+        self.kept_prefix = f"{base}kept:".encode()
         self.queue = lru_cache(maxsize=4096)(self._queue)
 
     def _queue(self, name: str) -> QueueKeys:
         return QueueKeys(self.base, name)
 
+    def schedule(self, name: str) -> bytes:
+        """Key of a schedule."""
+        return self.schedule_prefix + name.encode()
+
     def result(self, message_id: str) -> bytes:
         """Key of an outcome."""
         return self.result_prefix + message_id.encode()
+
+    def kept(self, message_id: str) -> bytes:
+        """Key of a copy of an outcome, in another store than the broker's."""
+        return self.kept_prefix + message_id.encode()
 
     def done(self, message_id: str) -> bytes:
         """Channel on which an outcome is published while somebody waits for it."""

@@ -10,7 +10,7 @@ from windlass.messages import check_queue_name, open_envelope
 from windlass.redis_store.connection import Links
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
-from windlass.redis_store.scripts import script
+from windlass.redis_store.scripts import outcome_script
 from windlass.states import Stage
 
 #: Ids revoked in one trip; their messages are read whole, and may be large.
@@ -67,7 +67,7 @@ class Revoker:
         )  # fmt: skip
         outcome = (0, 0, b"") if result is None else (1, result.ttl_ms, result.payload)
         args = (now, message_id, queue or "", TOMBSTONE_MS, *outcome, keys.done_prefix, signal)
-        return script("revoke").command(touched, args)
+        return outcome_script("revoke", keys).command(touched, args)
 
     def revoked(self, ids: Sequence[str]) -> dict[str, str]:
         """Return the ids that have a tombstone, each with the signal that ends its run."""

@@ -18,7 +18,7 @@ from windlass.redis_store.async_connection import AsyncLinks
 from windlass.redis_store.connection import Links
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
-from windlass.redis_store.scripts import script
+from windlass.redis_store.scripts import outcome_script, script
 from windlass.redis_store.subscriber import Listener, Subscriber
 from windlass.results.codec import is_final
 
@@ -69,7 +69,7 @@ class RedisResults:
         """Store an outcome, not fenced, and wake who waits for it."""
         keys = (self._keys.waiting, self._keys.result(task_id))
         args = (task_id, ttl_ms, payload, int(is_final(payload)), self._keys.done_prefix)
-        self._links.call([script("store_result").command(keys, args)])
+        self._links.call([outcome_script("store_result", self._keys).command(keys, args)])
 
     def forget(self, task_ids: Sequence[str]) -> None:
         """Remove stored outcomes."""
