@@ -1,14 +1,20 @@
-"""`app.control`: revoke and purge. Both speak to the broker alone, so they need no worker."""
+"""`app.control`: revoke and purge, which need no worker, and commands to the workers there are.
+
+Whoever holds the broker's credentials may do all of this; nobody else can.
+Next in the walk: `windlass.remote_calls`.
+"""
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from windlass.brokers.base import StoredResult
 from windlass.errors import ConfigurationError, nearest
+from windlass.remote_calls import Inspect, Request, ask, tell
 from windlass.results import codec
 from windlass.routing import declared_queues
 from windlass.states import Stage
@@ -26,6 +32,9 @@ class Control:
 
     def __init__(self, app: Windlass) -> None:
         self.app = app
+        #: `inspect(destination=None, timeout=1.0, callback=None, limit=None, pattern=None,
+        #: matcher=None)` returns what asks the workers; see `windlass.remote_calls.Inspect`.
+        self.inspect: Callable[..., Inspect] = partial(Inspect, app)
 
     def revoke(
         self,
@@ -78,6 +87,132 @@ class Control:
 
     discard_all = purge
 
+    def broadcast(
+        self,
+        command: str,
+        arguments: Mapping[str, Any] | None = None,
+        destination: Sequence[str] | str | None = None,
+        reply: bool = False,
+        **options: Any,  # timeout, limit, callback, pattern, matcher
+    ) -> list[dict[str, Any]] | None:
+        """Send a command to workers.
+
+        Args:
+            command: Its name, e.g. "ping"; see docs/reference/control.md.
+            arguments: By name.
+            destination: Node names or worker ids; None: all.
+            reply: Wait for their answers.
+            **options: `timeout` (seconds, 1), `limit` (answers), `callback` (called with each
+                answer), `pattern` and `matcher` ("glob" or "pcre") for node names.
+
+        Returns:
+            With `reply`, [{node name: answer}] of those who answered, else None.
+
+        Raises:
+            ConfigurationError: The arguments are no plain data, or too many bytes.
+            OperationalError: The broker cannot be reached.
+            TypeError: An option is unknown.
+        """
+        request = Request(
+            command=command,
+            arguments=arguments or {},
+            destination=destination,
+            timeout_s=options.pop("timeout", 1.0),
+            **_known(options),
+        )
+        if not reply:
+            tell(self.app, request)
+            return None
+        return [{node: answer} for node, answer in ask(self.app, request)]
+
+    def ping(
+        self, destination: Sequence[str] | str | None = None, timeout: float = 1.0, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Ask workers whether they are there: [{node name: {"ok": "pong"}}]."""
+        found = self.broadcast(
+            "ping", destination=destination, reply=True, timeout=timeout, **options
+        )
+        return found or []
+
+    def rate_limit(
+        self,
+        task_name: str,
+        rate_limit: str | float | None,
+        destination: Sequence[str] | str | None = None,
+        **options: Any,  # as `broadcast`
+    ) -> list[dict[str, Any]] | None:
+        """Change the rate limit of a task on each worker, at once; 0 lifts it."""
+        arguments = {"task_name": task_name, "rate_limit": rate_limit}
+        return self.broadcast("rate_limit", arguments, destination, **options)
+
+    def time_limit(
+        self,
+        task_name: str,
+        soft: float | None = None,
+        hard: float | None = None,
+        destination: Sequence[str] | str | None = None,
+        **options: Any,  # as `broadcast`
+    ) -> list[dict[str, Any]] | None:
+        """Change the time limits of a task, seconds, for runs that have not begun yet."""
+        arguments = {"task_name": task_name, "soft": soft, "hard": hard}
+        return self.broadcast("time_limit", arguments, destination, **options)
+
+    def add_consumer(
+        self,
+        queue: str,
+        exchange: str | None = None,
+        exchange_type: str | None = "direct",
+        routing_key: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        destination: Sequence[str] | str | None = None,
+        **broadcast_options: Any,  # as `broadcast`
+    ) -> list[dict[str, Any]] | None:
+        """Have workers serve one more queue. There are no exchanges: their arguments say nothing."""
+        del exchange, exchange_type, routing_key, options
+        return self.broadcast("add_consumer", {"queue": queue}, destination, **broadcast_options)
+
+    def cancel_consumer(
+        self, queue: str, destination: Sequence[str] | str | None = None, **options: Any
+    ) -> list[dict[str, Any]] | None:
+        """Have workers take nothing more from a queue."""
+        return self.broadcast("cancel_consumer", {"queue": queue}, destination, **options)
+
+    def pool_grow(
+        self, n: int = 1, destination: Sequence[str] | str | None = None, **options: Any
+    ) -> list[dict[str, Any]] | None:
+        """Add slots to each worker."""
+        return self.broadcast("pool_grow", {"n": n}, destination, **options)
+
+    def pool_shrink(
+        self, n: int = 1, destination: Sequence[str] | str | None = None, **options: Any
+    ) -> list[dict[str, Any]] | None:
+        """Take slots from each worker, idle ones first; no running task is ended."""
+        return self.broadcast("pool_shrink", {"n": n}, destination, **options)
+
+    def pool_restart(
+        self, destination: Sequence[str] | str | None = None, **options: Any
+    ) -> list[dict[str, Any]] | None:
+        """Replace slot processes when what they run has ended; code is not loaded again."""
+        return self.broadcast("pool_restart", {}, destination, **options)
+
+    def shutdown(
+        self, destination: Sequence[str] | str | None = None, **options: Any
+    ) -> list[dict[str, Any]] | None:
+        """Stop workers as SIGTERM does."""
+        return self.broadcast("shutdown", {}, destination, **options)
+
+    def enable_events(
+        self, destination: Sequence[str] | str | None = None, **options: Any
+    ) -> list[dict[str, Any]] | None:
+        """Accepted; task events come in a later version, and the workers say so."""
+        return self.broadcast("enable_events", {}, destination, **options)
+
+    def disable_events(
+        self, destination: Sequence[str] | str | None = None, **options: Any
+    ) -> list[dict[str, Any]] | None:
+        """Accepted; task events come in a later version, and the workers say so."""
+        return self.broadcast("disable_events", {}, destination, **options)
+
     def _revoked_result(self, task_id: str) -> StoredResult | None:
         settings = self.app.conf.current
         if not settings.results_enabled:
@@ -85,6 +220,16 @@ class Control:
         about = codec.About(now_ms=round(time.time() * 1000), serializer=settings.result_serializer)
         payload = codec.encode_revoked(task_id, "revoked", about)
         return StoredResult(payload=payload, ttl_ms=round((settings.result_expires or 0) * 1000))
+
+
+def _known(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a broadcast, without those that mean nothing here."""
+    unknown = options.keys() - {"limit", "callback", "pattern", "matcher", "connection", "channel"}
+    if unknown:
+        known = "timeout, limit, callback, pattern, matcher"
+        msg = f"Unknown options: {', '.join(sorted(unknown))}. Expected some of: {known}."
+        raise TypeError(msg)
+    return {k: v for k, v in options.items() if k not in ("connection", "channel")}
 
 
 def _signal_name(signal_name: str) -> str:

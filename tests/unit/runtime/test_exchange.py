@@ -8,10 +8,10 @@ import select
 import pytest
 
 from waiting import eventually
-from windlass.brokers.base import Done, Fetched, FetchRequest, StoredResult
+from windlass.brokers.base import ControlMessage, Done, Fetched, FetchRequest, StoredResult
 from windlass.errors import OperationalError
 from windlass.messages import Outgoing
-from windlass.runtime.control import ControlListener
+from windlass.runtime.control import ControlListener, InLoop
 from windlass.runtime.exchange import Backoff, Exchange, Job, Mailbox, Started, Waker
 from windlass.runtime.settle import Unfenced
 
@@ -60,7 +60,8 @@ class Broker:
 
     def control_messages(self, timeout_s):
         self.note("listen")
-        yield f"message {len(self.calls)}"
+        yield ControlMessage(kind="revoke", ids=(str(len(self.calls)),))
+        yield ControlMessage(kind="call", method="ping")
 
 
 @pytest.fixture
@@ -151,14 +152,29 @@ def test_waker_waits_once_for_each_order(broker, mailbox):
     waker.stop()
 
 
-def test_control_messages_are_posted(broker, mailbox):
-    listener = ControlListener(broker, mailbox.post)
+def test_control_messages_are_posted_and_calls_are_answered_by_the_listener(broker, mailbox):
+    calls = []
+    listener = ControlListener(broker, mailbox.post, calls.append)
     listener.start()
     items = []
-    eventually(lambda: items.extend(mailbox.take()[0]) or len(items) >= 2)
+    eventually(lambda: items.extend(mailbox.take()[0]) or (len(items) >= 2 and calls))
     listener.stop()
 
-    assert items[0].startswith("message")
+    assert {item.kind for item in items} == {"revoke"}
+    assert calls[0].method == "ping"
+
+
+def test_work_for_the_loop_gives_its_value_or_its_error_to_who_waits():
+    done = InLoop(lambda now: now + 1)
+    done.run(2.0)
+    assert done.result(1.0) == 3.0
+
+    failed = InLoop(lambda _now: 1 / 0)
+    failed.run(2.0)
+    with pytest.raises(ZeroDivisionError):
+        failed.result(1.0)
+    with pytest.raises(TimeoutError, match="did not answer"):
+        InLoop(lambda _now: None).result(0.001)
 
 
 def test_signals_and_posts_wake_the_same_loop(mailbox):

@@ -96,3 +96,15 @@ def test_error_ends_neither_the_thread_nor_the_renewals(error):
     eventually(lambda: len(scene.broker.renewals) > 3)
     assert scene.broker.errors == []
     scene.keeper.stop()
+
+
+def test_a_heartbeat_that_somebody_waits_for_goes_alone_and_at_once():
+    scene = Scene(lease_s=900.0)
+    scene.hold(1)
+    scene.keeper.start()
+    eventually(lambda: scene.beats == 1)
+    scene.keeper.beat_soon()
+
+    eventually(lambda: scene.beats == 2)
+    assert len(scene.broker.renewals) == 1
+    scene.keeper.stop()

@@ -5,6 +5,7 @@ Next in the walk: `windlass.runtime.supervisor`.
 
 from __future__ import annotations
 
+import importlib
 import os
 import selectors
 import threading
@@ -13,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from windlass._version import __version__
+from windlass.brokers.base import ControlMessage
 from windlass.control_plane import heartbeats
 from windlass.errors import WindlassError
 from windlass.pools.base import Pool
@@ -118,6 +120,10 @@ class _Builder:
         self._broker = app.new_broker()
         #: Of its own: its connections are closed to cut a wait short.
         self._wait_broker = app.new_broker()
+        #: Of its own, so that what is said to workers is heard while waits are cut short.
+        self._control_broker = app.new_broker()
+        self._describer = Describer(app, state)
+        self._chores = Chores(self._broker, options.queues)
         self._grants = Grants()
         self._clock = BrokerClock()
         self._supervisor: Supervisor | None = None
@@ -143,6 +149,7 @@ class _Builder:
         casualties = Casualties(settler, traffic, state)
         crew = self._crew(spawner)
         dispatcher = Dispatcher(crew.slots, traffic, settler, crew.watch_writes)
+        keeper = self._keeper()
         parts = Parts(
             selector=self._selector,
             mailbox=self._mailbox,
@@ -159,14 +166,16 @@ class _Builder:
             state=state,
             lease_s=options.lease_s,
             has_own_process=self._pool.has_own_process,
+            beat_soon=keeper.beat_soon,
         )
         supervisor = self._supervisor = Supervisor(parts, self._on_started)
         self._selector.register(self._mailbox, selectors.EVENT_READ, supervisor.on_mail)
         self._selector.register(spawner, selectors.EVENT_READ, supervisor.on_zygote)
-        keeper = self._keeper()
-        control = ControlListener(self._wait_broker, self._mailbox.post)
+        control = ControlListener(
+            self._control_broker, self._on_control(keeper), self._on_call(parts)
+        )
         machine = Machine(parts, supervisor, [exchange, waker, keeper, control])
-        machine.brokers = [self._broker, self._wait_broker]
+        machine.brokers = [self._broker, self._wait_broker, self._control_broker]
         machine.say_goodbye = lambda: heartbeats.say_goodbye(self._broker, self._worker_id)
         return machine
 
@@ -211,7 +220,7 @@ class _Builder:
         limits = Executor(
             self._app, hostname=self._options.hostname, soft_limit=None, pool=self._pool.name
         )
-        return Reader(Describer(self._app, self._state), limits)
+        return Reader(self._describer, limits)
 
     def _orders(self, crew: Crew, dispatcher: Dispatcher, casualties: Casualties) -> Orders:
         return Orders(
@@ -224,6 +233,15 @@ class _Builder:
             request_stop=self._mailbox.post,
         )
 
+    def _on_control(self, keeper: LeaseKeeper) -> Callable[[object], None]:
+        def take(message: object) -> None:
+            if not isinstance(message, ControlMessage) or message.kind != "cordon":
+                self._mailbox.post(message)
+            elif self._worker_id in message.workers:
+                keeper.beat_soon()  # its answer says until when
+
+        return take
+
     def _keeper(self) -> LeaseKeeper:
         return LeaseKeeper(
             self._broker,
@@ -232,8 +250,34 @@ class _Builder:
             beat=self._beat,
             ids_in_hand=lambda: self._supervisor.ids_in_hand if self._supervisor else [],
             post=self._mailbox.post,
-            chores=Chores(self._broker, self._options.queues).run_once,
+            chores=self._chores.run_once,
         )
+
+    def _on_call(self, parts: Parts) -> Callable[[Any], None]:
+        """Return what answers remote commands; it is imported when the first one comes."""
+        started_at = monotonic()
+        remote: Any = None
+
+        def on_call(message: Any) -> None:
+            nonlocal remote
+            if remote is None:
+                module = importlib.import_module("windlass.runtime.remote")
+                context = module.Context(
+                    app=self._app,
+                    options=self._options,
+                    worker_id=self._worker_id,
+                    pool=self._pool,
+                    parts=parts,
+                    describer=self._describer,
+                    chores=self._chores,
+                    broker=self._control_broker,
+                    post=self._mailbox.post,
+                    started_at=started_at,
+                )
+                remote = module.Remote(context)
+            remote.on_call(message)
+
+        return on_call
 
     def _beat(self) -> None:
         options, state = self._options, self._state
@@ -243,7 +287,7 @@ class _Builder:
             pid=os.getpid(),
             app=str(self._app.main or ""),
             version=__version__,
-            queues=list(options.served_queues),
+            queues=list(state.queues),
             pool=self._pool.name,
             slots=state.slots,
             busy=state.busy,
@@ -259,6 +303,7 @@ class _Builder:
         # A worker that is full does not fetch: this is how it learns of a cordon.
         if bool(until_ms) != state.cordoned:
             self._mailbox.post(Cordon(until_ms=until_ms))
+            self._wait_broker.end_wait()
 
     def _largest_limit_s(self) -> float:
         default = self._app.conf.current.task_time_limit or 0.0

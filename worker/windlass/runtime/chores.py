@@ -31,17 +31,23 @@ class Chores:
         self, broker: RedisBroker | MemoryBroker, queues: Sequence[str], every_s: float = EVERY_S
     ) -> None:
         self._broker = broker
-        self._queues = tuple(queues)
-        self._pause_s = every_s / max(1, len(self._queues))
+        self._every_s = every_s
+        self.serve(queues)
         # Workers that start together do not come together.
         self._next_at = monotonic() + random.uniform(0, self._pause_s)
         self._turn = 0
 
+    def serve(self, queues: Sequence[str]) -> None:
+        """Look after these queues from now on; from any thread."""
+        self._queues = tuple(queues)
+        self._pause_s = self._every_s / max(1, len(self._queues))
+
     def run_once(self) -> int:
         """Do what is due. Returns how many dead letters were deleted."""
-        if not self._queues or monotonic() < self._next_at:
+        queues = self._queues
+        if not queues or monotonic() < self._next_at:
             return 0
         self._next_at = monotonic() + self._pause_s
-        queue = self._queues[self._turn % len(self._queues)]
+        queue = queues[self._turn % len(queues)]
         self._turn += 1
         return enforce_retention(self._broker, queue)

@@ -1,6 +1,8 @@
-"""The thread that listens for what is said to workers at large: revoke a running task, shut down.
+"""The thread that listens for what is said to workers at large: revoke, shut down, remote commands.
 
 What it hears are hints that may be missed; tombstones in the broker are what a revoke rests on.
+A remote command ("call") is answered by this thread, with what the supervisor's loop lets it see:
+slots may be as busy as they like. Next in the walk: `windlass.runtime.remote`, loaded on first use.
 """
 
 from __future__ import annotations
@@ -20,12 +22,59 @@ log = get_logger(__name__)
 LISTEN_S = 5.0
 
 
-class ControlListener:
-    """The thread. `post` takes each ControlMessage of the broker."""
+class InLoop:
+    """Work for the supervisor's loop, asked for and waited for by another thread.
 
-    def __init__(self, broker: Any, post: Callable[[object], None]) -> None:
+    Args:
+        work: Called as work(now) between two turns; what it returns or raises goes to the waiter.
+    """
+
+    def __init__(self, work: Callable[[float], Any]) -> None:
+        self._work = work
+        self._done = threading.Event()
+        self._value: Any = None
+        self._error: Exception | None = None
+
+    def run(self, now: float) -> None:
+        """Do it; for the loop."""
+        try:
+            self._value = self._work(now)
+        except Exception as error:  # it is the waiter's, and must not end the loop
+            self._error = error
+        self._done.set()
+
+    def result(self, timeout_s: float) -> Any:
+        """Wait for what came of it.
+
+        Raises:
+            TimeoutError: The loop did not come by in time.
+        """
+        if not self._done.wait(timeout_s):
+            msg = f"The worker's loop did not answer within {timeout_s:g} s."
+            raise TimeoutError(msg)
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+class ControlListener:
+    """The thread.
+
+    Args:
+        broker: Listened on; interrupted to stop.
+        post: Takes each ControlMessage that is no call.
+        on_call: Answers a call, in this thread.
+    """
+
+    def __init__(
+        self,
+        broker: Any,
+        post: Callable[[object], None],
+        on_call: Callable[[Any], None] = lambda _message: None,
+    ) -> None:
         self._broker = broker
         self._post = post
+        self._on_call = on_call
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
 
@@ -43,7 +92,10 @@ class ControlListener:
         while not self._stop.is_set():
             try:
                 for message in self._broker.control_messages(LISTEN_S):
-                    self._post(message)
+                    if message.kind == "call":
+                        self._on_call(message)
+                    else:
+                        self._post(message)
                 backoff.reset()
             except BrokerError as error:
                 log.debug(events.CONTROL_LISTENER_FAILED, error=str(error))

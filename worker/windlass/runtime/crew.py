@@ -89,6 +89,11 @@ class Crew:
         self.slots = [Slot(index, shape[1]) for index in range(shape[0])]
         self.is_closing = False
         self.has_lost_zygote = False
+        #: What every slot has to know, those that start later too: key -> frame.
+        self._announced: dict[str, bytes] = {}
+        #: Indexes of slots that end for good, and of those that have.
+        self._leaving: set[int] = set()
+        self._vacant: list[int] = []
 
     def open_all(self, now: float) -> None:
         """Start every slot."""
@@ -102,6 +107,48 @@ class Crew:
         slot.open(self._spawner.spawn, now)
         self._selector.register(slot, selectors.EVENT_READ, lambda mask: self._on_ready(slot, mask))
         slot.is_watched = True
+        for frame in self._announced.values():
+            self._tell(slot, frame)
+
+    def announce(self, key: str, frame: bytes) -> None:
+        """Tell every slot something, those that start later too; the latest under a key counts."""
+        self._announced[key] = frame
+        for slot in self.slots:
+            if slot.is_watched:
+                self._tell(slot, frame)
+
+    def _tell(self, slot: Slot, frame: bytes) -> None:
+        slot.tell(frame)
+        if slot.is_sending:
+            self.watch_writes(slot)
+
+    @property
+    def size(self) -> int:
+        """Slots that there are and that stay."""
+        return len(self.slots) - len(self._vacant) - len(self._leaving)
+
+    def add_slot(self, now: float) -> None:
+        """Start one slot more."""
+        if not self._vacant:
+            self._vacant.append(len(self.slots))
+            self.slots.append(Slot(len(self.slots), self.slots[0].lanes))
+        self._open(self._vacant.pop(), now)
+        self._state.slots += 1
+
+    def drop_slots(self, count: int) -> list[Slot]:
+        """Let slots end for good when they are empty, idle ones first. Returns them."""
+        gone = self._leaving.union(self._vacant)
+        staying = [slot for slot in self.slots if slot.index not in gone]
+        staying.sort(key=lambda slot: (slot.is_watched, len(slot.held) + slot.reserved))
+        dropped = staying[:count]
+        for slot in dropped:
+            self._state.slots -= 1
+            if self._restarts.pop(slot.index, None) is not None:
+                self._vacant.append(slot.index)
+            else:
+                self._leaving.add(slot.index)
+                self.retire(slot, "pool_shrink")
+        return dropped
 
     def watch_writes(self, slot: Slot) -> None:
         """Have the selector say when the slot's socket takes more."""
@@ -158,6 +205,10 @@ class Crew:
             log.warning(events.SLOT_LOST, slot=slot.index, pid=slot.pid, reason=reason)
         delay_s = self._pacing.delay_s(slot.index, now - slot.started_at) if is_loss else 0.0
         self.slots[slot.index] = Slot(slot.index, slot.lanes)  # a stand-in that takes nothing
+        if slot.index in self._leaving:
+            self._leaving.discard(slot.index)
+            self._vacant.append(slot.index)
+            return
         if self.is_closing:
             return
         if delay_s:

@@ -192,6 +192,11 @@ class Dispatcher:
         self.held.clear()
         return given_up
 
+    def in_no_slot(self) -> list[Entry]:
+        """Return the messages in hand that are in no slot."""
+        acking = [entry for entry, _ in self.acking.values()]
+        return [*self.held, *(entry for _, entry in self._limited), *acking]
+
     @property
     def waiting(self) -> int:
         """Messages in hand that are in no slot."""

@@ -9,7 +9,7 @@ Next in the walk: user code, then `windlass.runtime.classify`.
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from contextvars import copy_context
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -21,13 +21,13 @@ from windlass.context import Context
 from windlass.errors import ContentDisallowed, DecodeError
 from windlass.run_spec import RunSpec, spec_of
 from windlass.runtime import classify
-from windlass.runtime.coroutines import LimitedCoroutine, LoopRunner, SoftLimit
 from windlass.runtime.opening import Head, Opener, decode_problem, timelimit_of
 from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Unknown
 from windlass.serializers import registry
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
+    from windlass.runtime.coroutines import LoopRunner, SoftLimit
     from windlass.task import Task
 
 _Limits = tuple[float | None, float | None]
@@ -102,7 +102,8 @@ class Executor:
         self._tasks = app.tasks
         self._settings = app.conf.current
         self._opener = Opener()
-        self._loops = LoopRunner()
+        self._loops: LoopRunner | None = None
+        self._lock = threading.Lock()
 
     def execute(self, request: RunRequest) -> Outcome:
         """Run a message to its end.
@@ -118,6 +119,8 @@ class Executor:
         Raises:
             asyncio.CancelledError: The call itself was cancelled.
         """
+        import asyncio  # noqa: PLC0415 - 5 MB that a worker of plain tasks has no use for
+
         run = self._prepare(request)
         if not isinstance(run, Run):
             return run
@@ -156,9 +159,16 @@ class Executor:
             spec.soft_s if soft_s is None else soft_s,
         )
 
+    def set_limits(self, name: str, soft_s: float | None, hard_s: float | None) -> None:
+        """Give a task other time limits, seconds, from its next run on; None: the default."""
+        task = self._app.tasks.get(name)
+        if task is not None:
+            task.soft_time_limit, task.time_limit = soft_s, hard_s
+
     def close(self) -> None:
         """Close the event loops of tasks; nothing may be running."""
-        self._loops.close()
+        if self._loops is not None:
+            self._loops.close()
 
     def _run(self, run: Run) -> Outcome:
         """Run what is prepared, in this thread."""
@@ -168,7 +178,7 @@ class Executor:
             if spec.is_prepared or signals.task_prerun.connections:
                 self._before(run)
             if spec.is_async:
-                value = self._loops.run(self._limited(run))
+                value = self._loop_runner().run(self._limited(run))
             elif run.soft_s is None or self._soft_limit is None:
                 value = spec.run(*run.args, **run.kwargs)
             else:
@@ -194,10 +204,20 @@ class Executor:
             spec.before_start(request.id, run.args, run.kwargs)
         request.is_run_due = spec.own_call
 
+    def _loop_runner(self) -> LoopRunner:
+        from windlass.runtime.coroutines import LoopRunner  # noqa: PLC0415 - it brings asyncio
+
+        with self._lock:
+            if self._loops is None:
+                self._loops = LoopRunner()
+            return self._loops
+
     def _limited(self, run: Run) -> Any:
         coroutine = run.spec.run(*run.args, **run.kwargs)
         if run.soft_s is None:
             return coroutine
+        from windlass.runtime.coroutines import LimitedCoroutine  # noqa: PLC0415 - likewise
+
         return LimitedCoroutine(coroutine, run.soft_s, self._soft_limit)
 
     def _prepare(self, message: RunRequest) -> Run | Outcome:

@@ -23,13 +23,16 @@ class Describer:
     Args:
         app: Whose tasks and settings.
         state: Where the counts are kept.
+
+    Attributes:
+        buckets: Task -> its rate limit, None for no limit.
     """
 
     def __init__(self, app: Windlass, state: WorkerState) -> None:
         self._app = app
         self._state = state
         self._run_times: dict[str, RunTime] = {}
-        self._buckets: dict[str, TokenBucket | None] = {}
+        self.buckets: dict[str, TokenBucket | None] = {}
 
     def __call__(self, queue: str, name: str) -> Facts:
         """Gather them. A task that is not registered gets facts that say so."""
@@ -40,9 +43,9 @@ class Describer:
             return facts
         settings = self._app.conf.current
         facts.run_time = self._run_times.setdefault(name, facts.run_time)
-        if name not in self._buckets:
-            self._buckets[name] = self._bucket(task)
-        facts.bucket = self._buckets[name]
+        if name not in self.buckets:
+            self.buckets[name] = self._bucket(task)
+        facts.bucket = self.buckets[name]
         spec = spec_of(task)
         facts.acks_early = _first(task.acks_late, settings.task_acks_late) is False
         facts.track_started = bool(_first(task.track_started, settings.task_track_started))

@@ -118,6 +118,14 @@ class Reader:
             now,
         )
 
+    def facts_of(self, task: str) -> list[Facts]:
+        """Return the facts of a task, one for each queue it came from."""
+        return [facts for facts in self._facts.values() if facts.name == task]
+
+    def hard_limit(self, entry: Entry) -> float | None:
+        """Return the hard limit of a message, seconds, as the facts are now."""
+        return self._read(entry.queue, entry.raw)[2]
+
     def _read(self, queue: str, raw: bytes) -> tuple[Facts, bool, float | None]:
         try:
             task_at = _QUEUE_AT + 3 + raw[_QUEUE_AT]

@@ -1,7 +1,8 @@
 """The thread that keeps this worker's leases and says that it is alive, whatever else goes on.
 
 Every third of a lease: one renewal for all grants, one heartbeat, and a look at the tombstones of
-what is in hand (revokes that came while nobody listened). It shares nothing with the supervisor's
+what is in hand (revokes that came while nobody listened). A heartbeat alone goes at once when
+somebody waits for it: a scale-down, to see that its cordon has come and that nothing runs. It shares nothing with the supervisor's
 loop but the list of grants, so neither a busy loop nor a stuck task can let a lease run out.
 """
 
@@ -72,6 +73,7 @@ class LeaseKeeper:
         self._ids_in_hand = ids_in_hand
         self._post = post
         self._chores = chores
+        self._called = threading.Event()
         self._stop = threading.Event()
         self._backoff = Backoff()
         self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
@@ -83,22 +85,37 @@ class LeaseKeeper:
     def stop(self) -> None:
         """Let the thread end; does not wait for it."""
         self._stop.set()
+        self._called.set()
+
+    def beat_soon(self) -> None:
+        """Have a heartbeat go now; leases keep their own time."""
+        self._called.set()
 
     def _run(self) -> None:
-        pause_s = 0.0  # the first heartbeat at once: the operator waits for it
-        while not self._stop.wait(pause_s):
-            started = monotonic()
-            try:
-                self.run_once()
-            except BrokerError as error:
-                log.debug(events.LEASE_KEEPER_FAILED, error=str(error))
-                pause_s = min(self._backoff.next_s(), self._lease_s / 3)
-            except Exception:
-                log.exception(events.LEASE_KEEPER_FAILED)
-                pause_s = self._lease_s / 3
-            else:
-                self._backoff.reset()
-                pause_s = max(0.0, self._lease_s / 3 - (monotonic() - started))
+        next_at = monotonic()  # the first heartbeat at once: the operator waits for it
+        while not self._stop.is_set():
+            is_called = self._called.wait(max(0.0, next_at - monotonic()))
+            self._called.clear()
+            if self._stop.is_set():
+                return
+            is_due = monotonic() >= next_at or not is_called
+            pause_s = self._guarded(self.run_once if is_due else self._beat)
+            if is_due:
+                next_at = monotonic() + pause_s
+
+    def _guarded(self, work: Callable[[], object]) -> float:
+        """Do some work; returns the pause before the next round, seconds."""
+        started = monotonic()
+        try:
+            work()
+        except BrokerError as error:
+            log.debug(events.LEASE_KEEPER_FAILED, error=str(error))
+            return min(self._backoff.next_s(), self._lease_s / 3)
+        except Exception:
+            log.exception(events.LEASE_KEEPER_FAILED)
+            return self._lease_s / 3
+        self._backoff.reset()
+        return max(0.0, self._lease_s / 3 - (monotonic() - started))
 
     def run_once(self) -> None:
         """Renew, beat, look for revokes, keep order."""

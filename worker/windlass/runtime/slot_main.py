@@ -37,10 +37,19 @@ class Channel:
     """A slot's ends of the socket and of the two pipes.
 
     `take` and `take_ready` are for one thread; `answer` and `note` for any.
+
+    Args:
+        ends: Its ends.
+        on_limits: Takes (task, soft, hard) when a task has other time limits from now on.
     """
 
-    def __init__(self, ends: SlotEnds) -> None:
+    def __init__(
+        self,
+        ends: SlotEnds,
+        on_limits: Callable[[str, float | None, float | None], None] = lambda *_: None,
+    ) -> None:
         self.sock, self.permit_fd, self._answer_fd = ends
+        self._on_limits = on_limits
         #: Set by a STOP frame or by the end of the supervisor: begin nothing more.
         self.is_closed = False
         #: Sequence numbers that the supervisor wants cancelled, for pools that can.
@@ -103,6 +112,8 @@ class Channel:
                 self.cancelled.append(wire.decode_cancel(payload))
             elif kind == wire.STOP:
                 self.is_closed = True
+            elif kind == wire.LIMITS:
+                self._on_limits(*wire.decode_limits(payload))
 
     def _unpack(self, batch: wire.Batch) -> None:
         generation = batch.generation
@@ -135,8 +146,12 @@ class Channel:
             self.is_closed = True  # the supervisor is gone, and the zygote about to end this
 
 
-def serve_slot(ends: SlotEnds, loop: Callable[[Channel], None]) -> None:
+def serve_slot(
+    ends: SlotEnds,
+    loop: Callable[[Channel], None],
+    on_limits: Callable[[str, float | None, float | None], None] = lambda *_: None,
+) -> None:
     """Say that the slot is up, and run the pool's loop on its channel until it ends."""
-    channel = Channel(ends)
+    channel = Channel(ends, on_limits)
     channel.note(wire.READY)
     loop(channel)

@@ -297,6 +297,11 @@ class Slot:
         self._outbox += wire.cancel_frame(seq)
         self.flush()
 
+    def tell(self, frame: bytes) -> None:
+        """Send a frame behind what was sent before."""
+        self._outbox += frame
+        self.flush()
+
     def stop(self) -> None:
         """Tell the process to end when what has begun is finished."""
         self._outbox += wire.stop_frame()

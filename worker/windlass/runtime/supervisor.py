@@ -24,6 +24,7 @@ from windlass.runtime import crew as crews
 from windlass.runtime import wire
 from windlass.runtime.broker_clock import BrokerClock
 from windlass.runtime.casualties import Casualties
+from windlass.runtime.control import InLoop
 from windlass.runtime.crew import Crew
 from windlass.runtime.dispatch import Dispatcher
 from windlass.runtime.exchange import Answer, Mailbox, Woken
@@ -70,6 +71,8 @@ class Parts:
     state: WorkerState
     lease_s: float
     has_own_process: bool
+    #: Has a heartbeat go at once.
+    beat_soon: Callable[[], None]
 
 
 class Supervisor:
@@ -86,6 +89,7 @@ class Supervisor:
             Revoked: self._on_revoked,
             Cordon: self._on_cordon,
             StopKind: self._request_stop,
+            InLoop: InLoop.run,
         }
         self._tick_at = 0.0
         self._next_memory_check = 0.0
@@ -345,6 +349,9 @@ class Supervisor:
                 self._return_to_line(slot.recall(), now)
                 parts.crew.stop_if_empty(slot)
         self._note_load()
+        if parts.traffic.has_cordon_news:
+            parts.traffic.has_cordon_news = False
+            parts.beat_soon()  # a scale-down waits for it; what runs was counted just now
         self._tick_at = min(next_at, parts.shutdown.next_time())
 
     def _enforce_hard_limits(self, now: float) -> float:
@@ -372,7 +379,9 @@ class Supervisor:
         state = self._parts.state
         state.busy = busy
         state.running = running
-        state.leased = held + self._parts.dispatcher.waiting
+        # A cordon that came while a fetch is out: nobody knows yet what that one brings.
+        unknown = state.cordoned and self._parts.traffic.is_fetching
+        state.leased = held + self._parts.dispatcher.waiting + unknown
         now = monotonic()
         if now >= self._next_roll_call:
             # The lease keeper looks for revokes among them; a copy, since it is another thread.

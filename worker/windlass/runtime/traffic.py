@@ -8,7 +8,7 @@ For the supervisor's loop only. Next in the walk: `windlass.runtime.exchange`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from windlass import events
 from windlass.brokers.base import Fetched, FetchRequest, Settlement
@@ -58,6 +58,7 @@ class Traffic:
         settlements: Not sent yet.
         next_due_at: Monotonic time when the broker has something due, inf if nothing.
         is_registered: The last fetch found nothing: the broker wakes us when there is something.
+        has_cordon_news: A cordon came, went, or was seen again since somebody last looked here.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Traffic:
         self._departed_at = 0.0
         self._interrupt_at = 0.0
         self._was_interrupted = False
+        self._is_wait_outdated = False
         self._unparked: dict[str, int] = {}
         self._sent_one_by_one = False
         self._tries = 0
@@ -91,6 +93,7 @@ class Traffic:
         self._unpark: tuple[str, ...] = ()
         self.next_due_at = float("inf")
         self.is_registered = False
+        self.has_cordon_news = False
         self._is_fetch_out = False
 
     @property
@@ -108,6 +111,14 @@ class Traffic:
     def is_fetching(self) -> bool:
         """A fetch, or a wait that ends in one, is on its way."""
         return self._waker.is_armed or self._is_fetch_out
+
+    def serve(self, queues: tuple[str, ...]) -> None:
+        """Fetch from these queues from now on; with none, nothing is fetched."""
+        self._terms = replace(self._terms, queues=queues)
+        self._state.queues = queues
+        self.is_registered = False
+        self._next_fetch_at = 0.0
+        self._is_wait_outdated = self._waker.is_armed
 
     def settle(self, settlement: Settlement, now: float) -> None:
         """Have something settled soon."""
@@ -136,9 +147,12 @@ class Traffic:
             is_due: Whether it is time to fetch (see `pacing.is_refill_due`).
             now: Monotonic seconds.
         """
-        if want <= 0 and self._waker.is_armed and now >= self._interrupt_at:
-            # There is no room any more for what the wait would bring. (Again after a moment: it
-            # may not have been blocked yet.)
+        if not self._terms.queues:
+            want = 0
+        is_useless = want <= 0 or self._is_wait_outdated
+        if is_useless and self._waker.is_armed and now >= self._interrupt_at:
+            # There is no room any more for what the wait would bring, or it waits for other queues.
+            # (Again after a moment: it may not have been blocked yet.)
             self._interrupt_at = now + INTERRUPT_AGAIN_S
             self._was_interrupted = True
             self._waker.interrupt()
@@ -218,7 +232,7 @@ class Traffic:
 
     def on_woken(self, woken: Woken) -> None:
         """Take what came of waiting."""
-        self._waker.is_armed = False
+        self._waker.is_armed = self._is_wait_outdated = False
         self._interrupt_at = 0.0
         was_interrupted, self._was_interrupted = self._was_interrupted, False
         if woken.error is not None:
@@ -250,6 +264,7 @@ class Traffic:
         """Note whether the operator wants this worker to take nothing (0: it does not)."""
         state = self._state
         is_cordoned = bool(until_ms)
+        self.has_cordon_news = self.has_cordon_news or is_cordoned or state.cordoned
         if is_cordoned != state.cordoned:
             state.cordoned = is_cordoned
             state.cordoned_since_ms = now_ms if is_cordoned else 0

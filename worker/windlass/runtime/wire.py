@@ -26,6 +26,8 @@ BATCH = 1
 CANCEL = 2
 #: To the slot: finish what was begun, then exit.
 STOP = 3
+#: To the slot: a task has other time limits from now on; payload: msgpack [task, soft, hard].
+LIMITS = 4
 
 #: To the supervisor: SUCCESS, nothing to store.
 PLAIN = 0
@@ -71,6 +73,7 @@ class Batch(msgspec.Struct, array_like=True, gc=False):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_batch = msgspec.msgpack.Decoder(Batch).decode
+_decode_limits = msgspec.msgpack.Decoder(tuple[str, float | None, float | None]).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
 
 
@@ -88,6 +91,12 @@ def cancel_frame(seq: int) -> bytes:
 def stop_frame() -> bytes:
     """Encode the order to finish what was begun and exit."""
     return _TO_SLOT.pack(0, STOP)
+
+
+def limits_frame(task: str, soft_s: float | None, hard_s: float | None) -> bytes:
+    """Encode the news that a task has other time limits."""
+    payload = _encode((task, soft_s, hard_s))
+    return _TO_SLOT.pack(len(payload), LIMITS) + payload
 
 
 def frames_to_slot(inbox: bytearray) -> Iterator[tuple[int, bytes]]:
@@ -112,6 +121,11 @@ def decode_cancel(payload: bytes) -> int:
     """Return the sequence number in the payload of a CANCEL frame."""
     seq: int = _SEQUENCE.unpack(payload)[0]
     return seq
+
+
+def decode_limits(payload: bytes) -> tuple[str, float | None, float | None]:
+    """Return (task, soft, hard) in the payload of a LIMITS frame."""
+    return _decode_limits(payload)
 
 
 def answer_frame(seq: int, duration_ms: float, outcome: Outcome) -> bytes:

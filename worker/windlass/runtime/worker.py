@@ -199,11 +199,13 @@ class Worker:
         if pool.name in ("threads", "asyncio") or is_thread:
             module = importlib.import_module("windlass.runtime.thread_limits")
             soft_limit = module.LoopLimit if pool.name == "asyncio" else module.ThreadLimit
+        if any(task.is_async for task in app.tasks.values()):
+            importlib.import_module("windlass.runtime.coroutines")
 
         def entry(_index: int, ends: SlotEnds) -> None:
             executor = Executor(app, hostname=hostname, soft_limit=soft_limit(), pool=pool.name)
             signals.worker_process_init.send(None)
-            serve_slot(ends, lambda channel: loop(channel, executor, lanes))
+            serve_slot(ends, lambda channel: loop(channel, executor, lanes), executor.set_limits)
 
         return entry
 
