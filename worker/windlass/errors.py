@@ -2,7 +2,8 @@
 
     WindlassError
     ├── ConfigurationError            a setting, option or flag is wrong
-    │   └── UnsafeBrokerError         the broker may drop messages (eviction policy)
+    │   ├── UnsafeBrokerError         the broker may drop messages (eviction policy)
+    │   └── ScheduleError             (also a ValueError) a periodic task is declared wrongly
     ├── BrokerError
     │   ├── OperationalError          the broker cannot be reached, or refuses the connection
     │   │   └── BrokerAccessError     credentials or rights are wrong: trying again is no use
@@ -62,6 +63,10 @@ class UnsafeBrokerError(ConfigurationError):
             "memory runs out. Expected 'noeviction'. Run `CONFIG SET maxmemory-policy noeviction` "
             "on the broker, or accept the loss with broker_allow_eviction=True."
         )
+
+
+class ScheduleError(ConfigurationError, ValueError):
+    """A periodic task is declared wrongly, or may not be changed so; the text says how to fix it."""
 
 
 class BrokerError(WindlassError):

@@ -34,6 +34,8 @@ BROKER_RECONNECTED = "broker_reconnected"
 BROKER_WARNED = "broker_warned"
 EXCHANGE_FAILED = "exchange_failed"
 LEASE_KEEPER_FAILED = "lease_keeper_failed"
+REMOTE_COMMAND_RECEIVED = "remote_command_received"
+REMOTE_COMMAND_FAILED = "remote_command_failed"
 CONTROL_LISTENER_FAILED = "control_listener_failed"
 RESULT_LISTENER_FAILED = "result_listener_failed"
 
@@ -54,6 +56,18 @@ OUTCOME_REFUSED = "outcome_refused"
 # Leases
 LEASES_LOST = "leases_lost"
 LEASES_REAPED = "leases_reaped"
+
+# Beat: periodic tasks
+BEAT_STARTED = "beat_started"
+BEAT_STOPPED = "beat_stopped"
+BEAT_LEAD_TAKEN = "beat_lead_taken"
+BEAT_LEAD_LOST = "beat_lead_lost"
+BEAT_BROKER_FAILED = "beat_broker_failed"
+SCHEDULES_RECONCILED = "schedules_reconciled"
+SCHEDULE_FIRED = "schedule_fired"
+SCHEDULE_MISSED = "schedule_missed"
+SCHEDULE_OVERLAPPED = "schedule_overlapped"
+SCHEDULE_REFUSED = "schedule_refused"
 
 # What an operator did by hand
 MESSAGES_PURGED = "messages_purged"

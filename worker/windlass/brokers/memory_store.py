@@ -30,6 +30,7 @@ from windlass.brokers.base import (
     StoredResult,
 )
 from windlass.brokers.memory_queue import Grant, MemoryQueue, Obit, Stored, stored
+from windlass.brokers.memory_schedules import ScheduleTable
 from windlass.messages import Outgoing, check_queue_name
 from windlass.results.memory import MemoryResults
 from windlass.states import Stage
@@ -64,8 +65,12 @@ class MemoryStore:
         self.workers: dict[str, tuple[int, Any]] = {}
         self.control: deque[ControlMessage] = deque(maxlen=_CONTROL_KEPT)
         self.control_count = 0
+        #: Those who listen for control messages, and the answers to calls by the caller's name.
+        self.listening: set[int] = set()
+        self.answers: dict[str, deque[bytes]] = {}
         #: Worker id -> `wakes` of its queues at its last look.
         self.seen: dict[str, int] = {}
+        self.schedules = ScheduleTable()
         self._token = 0
 
     @property
@@ -308,6 +313,14 @@ class MemoryStore:
 
     # -- by id, by queue
 
+    def tell(self, message: ControlMessage) -> int:
+        """Say something to workers at large; returns how many listen."""
+        with self.changed:
+            self.control_count += 1
+            self.control.append(message)
+            self.changed.notify_all()
+            return len(self.listening)
+
     def revoke(
         self, ids: Sequence[str], result_for: Callable[[str], StoredResult | None], signal: str
     ) -> dict[str, Stage]:
@@ -316,9 +329,7 @@ class MemoryStore:
             found = {id_: self._revoke(id_, result_for, signal) for id_ in dict.fromkeys(ids)}
             marked = [id_ for id_, at in found.items() if at in (Stage.LEASED, Stage.UNKNOWN)]
             if marked:
-                self.control_count += 1
-                hint = ControlMessage(kind="revoke", ids=tuple(marked), signal=signal)
-                self.control.append(hint)
+                self.tell(ControlMessage(kind="revoke", ids=tuple(marked), signal=signal))
             self.changed.notify_all()
         return found
 

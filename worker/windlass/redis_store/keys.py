@@ -16,6 +16,8 @@ windlass:{ks}:runs         hash   id of a schedule's run that has not been count
 windlass:{ks}:changes      string how often schedules were changed
 windlass:{ks}:lead         hash   the ticker that leads, and until when
 windlass:{ks}:r:<id>       string encoded outcome, with TTL
+windlass:{ks}:thens        zset   continuation by the time somebody last looked after it, ms
+windlass:{ks}:then:<id>    hash   a continuation, see lua/lib/continuation.lua
 windlass:{ks}:outbox       zset   id of an outcome to be copied elsewhere, by its generation
 windlass:{ks}:outbox:generation string the last generation
 windlass:{ks}:outbox:copier string the worker that copies now, for a moment
@@ -129,6 +131,8 @@ class Keys:
         self.answers_prefix = f"{base}answers:".encode()
         self.done_prefix = f"{base}done:".encode()
         self.result_prefix = f"{base}r:".encode()
+        self.thens = f"{base}thens".encode()
+        self.then_prefix = f"{base}then:".encode()
         self.outbox = f"{base}outbox".encode()
         self.outbox_generation = f"{base}outbox:generation".encode()
         self.outbox_copier = f"{base}outbox:copier".encode()
@@ -149,6 +153,10 @@ class Keys:
     def kept(self, message_id: str) -> bytes:
         """Key of a copy of an outcome, in another store than the broker's."""
         return self.kept_prefix + message_id.encode()
+
+    def then(self, continuation_id: str) -> bytes:
+        """Key of a continuation."""
+        return self.then_prefix + continuation_id.encode()
 
     def done(self, message_id: str) -> bytes:
         """Channel on which an outcome is published while somebody waits for it."""

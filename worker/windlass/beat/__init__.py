@@ -1,0 +1,1 @@
+"""Periodic tasks: entries, when they are due, and the ticker that fires them. Start at `entry`."""
