@@ -8,6 +8,8 @@ from importlib.resources import files
 
 ENTRY = re.compile(r"^-- (KEYS|ARGV)\[(\d+)(?:\.\.(\d*))?\]")
 USE = re.compile(r"\b(KEYS|ARGV)\[([^\]]+)\]")
+#: Functions of the library that are given the index of the first of their keys.
+BY_INDEX = ("targets(", "give(", "declare_all(")
 #: At the end of an entry: more of them follow, as often as needed.
 REPEATED = re.compile(r"; then\b")
 
@@ -51,9 +53,11 @@ def declared(name: str, kind: str) -> tuple[frozenset[int], bool]:
 
 def used(name: str, kind: str) -> tuple[set[int], bool]:
     """Return the indexes that the code names, and whether it computes others."""
-    indexes = [use[2] for use in USE.finditer(code_of(name)) if use[1] == kind]
+    code = code_of(name)
+    indexes = [use[2] for use in USE.finditer(code) if use[1] == kind]
     fixed = {int(index) for index in indexes if index.isdigit()}
-    return fixed, any(not index.isdigit() for index in indexes)
+    is_computed = any(not index.isdigit() for index in indexes)
+    return fixed, is_computed or (kind == "KEYS" and any(word in code for word in BY_INDEX))
 
 
 def check_arity(name: str, keys: int, args: int) -> None:

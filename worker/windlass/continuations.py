@@ -170,6 +170,15 @@ def plain_failure(message_id: str, state: str, error_type: str, text: str) -> by
     return Failure(message_id, state, b"j" + msgspec.json.encode(described)).encode()
 
 
+def too_large_text(max_bytes: int) -> str:
+    """Say that a message cannot be released, with the values that it takes."""
+    return (
+        f"The message with the results of the tasks before it is over {max_bytes:,} bytes "
+        "(task_max_size_bytes). Return less from them, such as an id of where the data is, or raise "
+        "task_max_size_bytes."
+    )
+
+
 class Part(msgspec.Struct, kw_only=True, gc=False):
     """How one message ended, for the continuation that waits for it.
 

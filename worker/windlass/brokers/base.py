@@ -142,14 +142,7 @@ class StoredResult(msgspec.Struct, kw_only=True, gc=False):
 class Done(msgspec.Struct, kw_only=True, gc=False, tag=True):
     """The message ends: success, failure, revoked or ignored.
 
-    `result` None stores nothing. All of it is one commit.
-
-    Attributes:
-        followups: Enqueued.
-        part: Given to the continuation that waits for it; one that is gone ignores it.
-        declares: Stored before anything is enqueued: the task was replaced by a workflow.
-        holds: What is still waited for, of a message that is acknowledged before it runs: as long
-            as `worker` lives its part is not lost.
+    `result` None stores nothing. `followups` are enqueued in the same commit.
     """
 
     id: str
@@ -158,10 +151,23 @@ class Done(msgspec.Struct, kw_only=True, gc=False, tag=True):
     result: StoredResult | None = None
     followups: tuple[Outgoing, ...] = ()
     duration_ms: float = 0.0
+
+
+class StepDone(Done, kw_only=True, gc=False, tag=True):
+    """A message ends that is a step of a workflow. One commit, as `Done`.
+
+    Attributes:
+        part: Given to the continuation that waits for it; one that is gone ignores it.
+        declares: Stored before anything is enqueued: the task was replaced by a workflow.
+        holds: Instead of `part`: it is still to come, from `holder`.
+        holder: "w" and a worker's id: the message is acknowledged before it runs there; "c" and
+            a continuation's: what it declares ends in a message that takes its place.
+    """
+
     part: Part | None = None
     declares: tuple[Continuation, ...] = ()
     holds: Then | None = None
-    worker: str = ""
+    holder: str = ""
 
 
 class Again(msgspec.Struct, kw_only=True, gc=False, tag=True):
@@ -218,7 +224,7 @@ class Park(msgspec.Struct, kw_only=True, gc=False, tag=True):
     task: str
 
 
-Settlement = Done | Again | HandBack | Crashed | Bury | Park
+Settlement = Done | StepDone | Again | HandBack | Crashed | Bury | Park
 
 
 class QueueDepth(msgspec.Struct, kw_only=True, frozen=True):

@@ -7,8 +7,9 @@ Next in the walk: `windlass.redis_store.commands`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -26,10 +27,12 @@ from windlass.brokers.base import (
     StoredResult,
 )
 from windlass.brokers.publish_retry import PublishRetry
+from windlass.brokers.redis_continuations import Continuations
+from windlass.continuations import Continuation
 from windlass.errors import BrokerAccessError, BrokerError, OperationalError
 from windlass.messages import Outgoing
 from windlass.redis_store.async_connection import AsyncLinks
-from windlass.redis_store.commands import Commands, SettleCall, checked, fresh
+from windlass.redis_store.commands import Commands, EnqueueCall, SettleCall, checked, fresh
 from windlass.redis_store.connection import Links, server_error
 from windlass.redis_store.health import read_health
 from windlass.redis_store.keys import Keys
@@ -81,6 +84,7 @@ class RedisBroker:
         self.commands = Commands(self.keys, max_deliveries)
         self.lost_result = lost_result
         self.retry = retry or PublishRetry()
+        self.continuations = Continuations(self.links, self.keys, self.commands)
         self._revoker = Revoker(self.links, self.keys)
         self._wake: WakeLink | None = None
         self._control: ChannelLink | None = None
@@ -89,28 +93,41 @@ class RedisBroker:
     # -- sending ---------------------------------------------------------------------------------
 
     def enqueue(
-        self, messages: Sequence[Outgoing], retry: PublishRetry | None = None
+        self,
+        messages: Sequence[Outgoing],
+        retry: PublishRetry | None = None,
+        continuations: Sequence[Continuation] = (),
     ) -> list[bool]:
         """Store messages; safe to repeat, since an id that is already there is left as it is.
 
         Args:
             messages: Any number.
             retry: Instead of the broker's own policy.
+            continuations: Stored before the first message.
 
         Raises:
             OperationalError: The broker could not be reached, after the retries.
             BrokerAccessError: It refuses user, password or command; that is not tried again.
             BrokerFullError: It is out of memory; it says how many were stored, if any.
         """
-        if len(messages) == 1:
+        if len(messages) == 1 and not continuations:
             command = self.commands.enqueue_one(messages[0])
             return [not self._with_retry(lambda: self.links.call((command,)), retry)[0]]
-        if not messages:
-            return []
-        calls = self.commands.enqueue(messages)
-        commands = [call.command for call in calls]
-        replies = self._with_retry(lambda: checked(calls, self.links.try_call(commands)), retry)
+        calls, replies = [], []
+        for phase in self._phases(messages, continuations):
+            replies += self._with_retry(partial(self._try_enqueue, phase), retry)
+            calls += phase
         return fresh(calls, replies, len(messages))
+
+    def _phases(
+        self, messages: Sequence[Outgoing], continuations: Sequence[Continuation]
+    ) -> Iterable[list[EnqueueCall]]:
+        if continuations:
+            return self.continuations.phases(messages, continuations)
+        return [self.commands.enqueue(messages)] if messages else []
+
+    def _try_enqueue(self, calls: list[EnqueueCall]) -> list[Any]:
+        return checked(calls, self.links.try_call([call.command for call in calls]))
 
     def _with_retry(self, call: Callable[[], list[Any]], retry: PublishRetry | None) -> list[Any]:
         for pause_s in (retry or self.retry).pauses():
@@ -124,18 +141,20 @@ class RedisBroker:
         return call()
 
     async def aenqueue(
-        self, messages: Sequence[Outgoing], retry: PublishRetry | None = None
+        self,
+        messages: Sequence[Outgoing],
+        retry: PublishRetry | None = None,
+        continuations: Sequence[Continuation] = (),
     ) -> list[bool]:
         """As `enqueue`, without blocking the event loop."""
-        if not messages:
-            return []
-        calls = self.commands.enqueue(messages)
-        commands = [call.command for call in calls]
+        calls, replies = [], []
+        for phase in self._phases(messages, continuations):
+            replies += await (retry or self.retry).acall(partial(self._atry_enqueue, phase))
+            calls += phase
+        return fresh(calls, replies, len(messages))
 
-        async def call() -> list[Any]:
-            return checked(calls, await self.async_links.try_call(commands))
-
-        return fresh(calls, await (retry or self.retry).acall(call), len(messages))
+    async def _atry_enqueue(self, calls: list[EnqueueCall]) -> list[Any]:
+        return checked(calls, await self.async_links.try_call([call.command for call in calls]))
 
     # -- working ---------------------------------------------------------------------------------
 
@@ -161,11 +180,24 @@ class RedisBroker:
         refusal = next((reply for reply in replies if isinstance(reply, Exception)), None)
         if refusal is not None:
             self._give_back(request, replies[-1])
+            self._finish(calls, replies)
             raise server_error(refusal)
         answered = zip(calls, replies, strict=False)
         stale = [id_ for call, reply in answered for id_ in call.stale(reply)]
         fetched = None if request is None else self.commands.fetched(request, replies[-1])
+        self._finish(calls, replies)
         return stale, fetched
+
+    def _finish(self, calls: Sequence[SettleCall], replies: Sequence[Any]) -> None:
+        """Send the rest of what commits have released in part: the many, or to unusual queues."""
+        ids = [
+            id_
+            for call, reply in zip(calls, replies, strict=False)
+            if call.unfinished is not None and not isinstance(reply, Exception)
+            for id_ in call.unfinished(reply)
+        ]
+        if ids or self.continuations.has_unfinished:
+            self.continuations.finish(ids)
 
     def _give_back(self, request: FetchRequest | None, reply: Any) -> None:
         """Hand back what was fetched beside a settlement that was refused: nobody will run it."""

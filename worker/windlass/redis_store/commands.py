@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import TypeGuard
 
 import msgspec
 
@@ -23,12 +23,23 @@ from windlass.brokers.base import (
     HandBack,
     Park,
     Settlement,
-    StoredResult,
+    StepDone,
 )
+from windlass.continuations import Part
 from windlass.errors import BrokerFullError
 from windlass.messages import Outgoing
+from windlass.redis_store import continuing
 from windlass.redis_store.connection import server_error
 from windlass.redis_store.keys import Keys, QueueKeys
+from windlass.redis_store.packing import (
+    chunks,
+    due_spec,
+    expires_spec,
+    ids_in,
+    payload_bytes,
+    result_args,
+    text_bytes,
+)
 from windlass.redis_store.resp import Argument, pack
 from windlass.redis_store.scripts import outcome_script, script
 from windlass.redis_store.wire import Reply
@@ -76,6 +87,21 @@ class SettleCall(msgspec.Struct, frozen=True):
 
     command: bytes
     stale: Callable[[Reply], list[str]]
+    #: How to read which continuations are not sent to the end, None where there is none.
+    unfinished: Callable[[Reply], list[str]] | None = None
+
+
+def _first(reply: Reply) -> list[str]:
+    return ids_in(reply[0])
+
+
+def _second(reply: Reply) -> list[str]:
+    return ids_in(reply[1])
+
+
+def _is_plain_step(item: Done) -> TypeGuard[StepDone]:
+    is_step = isinstance(item, StepDone) and item.part is not None
+    return is_step and not (item.followups or item.declares)  # type: ignore[attr-defined]  # is_step
 
 
 class Commands:
@@ -139,25 +165,41 @@ class Commands:
     def settle(self, settlements: Iterable[Settlement]) -> list[SettleCall]:
         """Pack calls for what is finished; plain ends and hand-backs travel in batches."""
         done: defaultdict[str, list[Done]] = defaultdict(list)
+        steps: defaultdict[str, list[StepDone]] = defaultdict(list)
         back: defaultdict[str, list[HandBack]] = defaultdict(list)
         calls: list[SettleCall] = []
         for settlement in settlements:
             if isinstance(settlement, Done):
-                if settlement.followups:
-                    calls.append(self._done_with_followups(settlement))
-                else:
+                if type(settlement) is Done and not settlement.followups:
                     done[settlement.queue].append(settlement)
+                elif _is_plain_step(settlement):
+                    steps[settlement.queue].append(settlement)
+                else:
+                    command = continuing.done_whole(self.keys, self.now, settlement)
+                    calls.append(SettleCall(command, _first, _second))
             elif isinstance(settlement, HandBack):
                 back[settlement.queue].append(settlement)
             else:
                 calls.append(self._single(settlement))
+                if isinstance(settlement, Crashed | Bury) and settlement.part is not None:
+                    calls.append(self._finished(settlement.part))
         for queue, ended in done.items():
             parts = chunks(ended, map(payload_bytes, ended))
             calls += [self._done(queue, part) for part in parts]
+        for queue, ends in steps.items():
+            for cut in chunks(ends, map(continuing.part_bytes, ends)):
+                command = continuing.done_with_parts(self.keys, self.now, queue, cut)
+                calls.append(SettleCall(command, _first, _second))
         for queue, returned in back.items():
             parts_back = chunks(returned, [0] * len(returned))
             calls += [self._hand_back(queue, part) for part in parts_back]
         return calls
+
+    def _finished(self, part: Part) -> SettleCall:
+        """Pack the sending of what a part that was given before may have left to be sent."""
+        then = part.then
+        command = continuing.deliver(self.keys, self.now, then.id, then.queues)
+        return SettleCall(command, lambda _: [], lambda reply: [then.id] if reply else [])
 
     def _single(self, settlement: Again | Crashed | Bury | Park) -> SettleCall:
         match settlement:
@@ -191,28 +233,6 @@ class Commands:
         args = [keys.done_prefix, int(service_ms * 1000), len(ended), *messages, *outcomes]
         return SettleCall(outcome_script("commit", keys).command(touched, args), ids_in)
 
-    def _done_with_followups(self, item: Done) -> SettleCall:
-        keys, q = self.keys, self.keys.queue(item.queue)
-        touched = [
-            keys.messages, keys.attempts, q.leased, q.leases, q.grants, q.left, q.stats,
-            keys.waiting, keys.result(item.id), keys.queues,
-        ]  # fmt: skip
-        args: list[Argument] = [
-            self.now, keys.done_prefix, int(item.duration_ms * 1000), item.id, item.token,
-            *result_args(item.result),
-        ]  # fmt: skip
-        for message in item.followups:
-            to = keys.queue(message.queue)
-            touched += (to.ready[message.priority], to.scheduled, to.stats, to.wake, to.idle)
-            args += (
-                message.queue, message.priority, message.id, due_spec(message, self.now),
-                expires_spec(message),
-                message.tail,
-            )  # fmt: skip
-        return SettleCall(
-            outcome_script("commit_with_followups", keys).command(touched, args), ids_in
-        )
-
     def _again(self, item: Again) -> SettleCall:
         keys, q, message = self.keys, self.keys.queue(item.queue), item.message
         to = keys.queue(message.queue)
@@ -240,14 +260,15 @@ class Commands:
 
     def _crashed(self, item: Crashed) -> SettleCall:
         keys, q = self.keys, self.keys.queue(item.queue)
+        part_keys, part_args = continuing.given(keys, item.part)
         touched = (
             keys.messages, keys.attempts, q.leased, q.leases, q.grants, q.left, q.wake, q.idle,
-            q.record, q.dead, q.obits, keys.waiting, keys.result(item.id), *q.by_urgency,
+            q.record, q.dead, q.obits, keys.waiting, keys.result(item.id), *q.by_urgency, *part_keys,
         )  # fmt: skip
         args = (
             self.now, item.id, item.token, self.max_deliveries, text_bytes(item.reason),
             text_bytes(item.worker),
-            *result_args(item.result), keys.done_prefix,
+            *result_args(item.result), keys.done_prefix, *part_args,
         )  # fmt: skip
         return SettleCall(
             outcome_script("crash", keys).command(touched, args),
@@ -257,14 +278,15 @@ class Commands:
     def bury(self, item: Bury, *, crashed: bool = False) -> SettleCall:
         """Pack the call that makes a dead letter; `crashed` counts the delivery first."""
         keys, q = self.keys, self.keys.queue(item.queue)
+        part_keys, part_args = continuing.given(keys, item.part)
         touched = (
             keys.attempts, q.leased, q.leases, q.grants, q.left, q.dead, q.obits, keys.waiting,
-            keys.result(item.id),
+            keys.result(item.id), keys.messages, *part_keys,
         )  # fmt: skip
         args = (
             self.now, item.id, item.token, text_bytes(item.reason), text_bytes(item.detail),
             text_bytes(item.worker),
-            *result_args(item.result), keys.done_prefix, int(crashed),
+            *result_args(item.result), keys.done_prefix, int(crashed), *part_args,
         )  # fmt: skip
         return SettleCall(outcome_script("bury", keys).command(touched, args), ids_in)
 

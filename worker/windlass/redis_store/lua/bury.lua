@@ -8,6 +8,8 @@
 -- KEYS[7] obits    HASH   why they died
 -- KEYS[8] waiting  ZSET   ids somebody waits for
 -- KEYS[9] result   STRING its outcome
+-- KEYS[10] messages HASH  id -> bytes
+-- KEYS[11..] if it is a part of a continuation, what give.lua says
 -- ARGV[1] now_ms   ms, '' for the server's clock
 -- ARGV[2] id       the message
 -- ARGV[3] token    its grant
@@ -19,8 +21,12 @@
 -- ARGV[9] payload  encoded outcome
 -- ARGV[10] channel prefix of the outcome channels
 -- ARGV[11] crashed 1: the lease ran out: count this delivery as a crash, unless it was renewed since
+-- ARGV[12] then    the continuation that it is a part of, '' for none
+-- ARGV[13] index   of that part
+-- ARGV[14] failure that the part is
+-- ARGV[15] names   of the queues that the continuation sends to
 -- Returns: the id in a list when its token was stale (nothing was done), else an empty list.
--- Invariants: leased -> dead.
+-- Invariants: leased -> dead, and its part is a failure, in one step.
 -- Complexity: O(log dead).
 -- @include clock
 -- @include admit
@@ -28,8 +34,13 @@
 -- @include attempts
 -- @include outcome
 -- @include bury
+-- @include put
+-- @include targets
+-- @include continuation
+-- @include give
 local attempts, leased, leases, grants, left = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local dead, obits, waiting, result = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local dead, obits, waiting, result, messages = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local continuation, index, failure, names, FIRST = ARGV[12], ARGV[13], ARGV[14], ARGV[15], 11
 local now, id, token, reason, detail = clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local worker, has_outcome, ttl, payload = ARGV[6], ARGV[7] == '1', ARGV[8], ARGV[9]
 local channel, crashed = ARGV[10], ARGV[11] == '1'
@@ -44,4 +55,5 @@ if has_outcome then
   store(result, payload, ttl)
   announce(waiting, channel, id, payload)
 end
+give(now, messages, FIRST, continuation, index, failure, names)
 return {}

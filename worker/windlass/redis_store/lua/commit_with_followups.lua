@@ -1,4 +1,5 @@
--- End one message and enqueue what follows it (link, error callback), in one step.
+-- End one message, and in one step do all that its end brings with it: enqueue what follows it (link,
+-- error callback), declare what it was replaced by, give its part to the continuation that waits.
 -- KEYS[1] messages HASH   id -> bytes
 -- KEYS[2] attempts HASH   counters
 -- KEYS[3] leased   HASH   id -> token
@@ -9,7 +10,9 @@
 -- KEYS[8] waiting  ZSET   ids somebody waits for
 -- KEYS[9] result   STRING its outcome
 -- KEYS[10] queues  SET    queue names
--- KEYS[11..] for each follow-up: ready LIST, scheduled ZSET, stats HASH, wake LIST, idle STRING
+-- KEYS[11] thens   ZSET   continuations
+-- KEYS[12..] the keys of each queue sent to (targets); the record HASH of the continuation that it is
+--          a part of, if it is; a record HASH for each that is declared
 -- ARGV[1] now_ms   ms, '' for the server's clock
 -- ARGV[2] channel  prefix of the outcome channels
 -- ARGV[3] service  us, run time
@@ -18,37 +21,45 @@
 -- ARGV[6] has outcome 0|1
 -- ARGV[7] ttl      ms
 -- ARGV[8] payload  encoded outcome
--- ARGV[9..] for each follow-up: queue, priority, id, due spec, expires spec, tail
--- Returns: the id in a list when its token was stale (nothing was done), else an empty list.
+-- ARGV[9] names    of the queues sent to, commas between
+-- ARGV[10] then    the continuation that it is a part of, '' for none
+-- ARGV[11] index   of that part
+-- ARGV[12] failure of that part, '' for none
+-- ARGV[13] value   of that part
+-- ARGV[14] holder  '' to give the part, else who answers for it from now on (see continuation.lua)
+-- ARGV[15] n       follow-ups; then for each: queue, priority, id, due spec, expires spec, tail;
+--                  then for each declared continuation: id, how many fields, and their names and values
+-- Returns: {the id in a list when its token was stale (nothing was done), else an empty list;
+--          the continuation in a list when it is not sent to the end: call deliver.lua}.
 -- Invariants: leased -> gone and each follow-up gone -> ready | scheduled, together or not at all.
--- Complexity: O(follow-ups).
+-- Complexity: O(follow-ups + messages released, 1000 at most).
 -- @include clock
 -- @include admit
 -- @include settle
 -- @include outcome
 -- @include put
+-- @include targets
+-- @include declare
+-- @include continuation
 local messages, attempts, leased, leases, grants = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local left, stats, waiting, result, queues = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local left, stats, waiting, result, queues, thens = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local now, channel, service = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local id, token, has_outcome, ttl, payload = ARGV[4], ARGV[5], ARGV[6] == '1', ARGV[7], ARGV[8]
-local FIRST_KEY, FIRST_ARG = 11, 9
-if not owns(leased, id, token) then return {id} end
-local bytes = #payload
-for a = FIRST_ARG, #ARGV, 6 do bytes = bytes + #ARGV[a + 5] end
+local names, continuation, index, failure, value = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local holder, n, FIRST = ARGV[14], tonumber(ARGV[15]), 16
+if not owns(leased, id, token) then return {{id}, {}} end
+local at, record = targets(12, names)
+local bytes = #payload + #value
+for a = FIRST, #ARGV do bytes = bytes + #ARGV[a] end
 admit(leases, bytes)
 -- Gone before the rest, so that a follow-up may take over its id (a task that replaces itself).
 redis.call('HDEL', messages, id)
 redis.call('HDEL', attempts, id)
-for f = 0, (#KEYS - FIRST_KEY + 1) / 5 - 1 do
-  local k, a = FIRST_KEY + 5 * f, FIRST_ARG + 6 * f
-  local priority, due = tonumber(ARGV[a + 1]), absolute(now, ARGV[a + 3])
+declare_all(now, thens, record + (continuation == '' and 0 or 1), FIRST + 6 * n, #ARGV)
+for a = FIRST, FIRST + 6 * (n - 1), 6 do
+  local queue, priority, due = ARGV[a], tonumber(ARGV[a + 1]), absolute(now, ARGV[a + 3])
   local raw = stamp(now, priority, due, absolute(now, ARGV[a + 4]), ARGV[a + 5])
-  if redis.call('HSETNX', messages, ARGV[a + 2], raw) == 1 then
-    place(now, KEYS[k], KEYS[k + 1], KEYS[k + 3], KEYS[k + 4], ARGV[a + 2], priority, due)
-    if redis.call('HINCRBY', KEYS[k + 2], 'enqueued', 1) == 1 then
-      redis.call('SADD', queues, ARGV[a])
-    end
-  end
+  send(now, messages, queues, at[queue], queue, priority, ARGV[a + 2], due, raw)
 end
 if has_outcome then
   store(result, payload, ttl)
@@ -58,4 +69,13 @@ redis.call('HDEL', leased, id)
 settle(leases, grants, left, token, 1)
 redis.call('HINCRBY', stats, 'completed', 1)
 redis.call('HINCRBY', stats, 'service_us', service)
-return {}
+if continuation == '' then return {{}, {}} end
+if holder ~= '' then
+  if redis.call('HEXISTS', KEYS[record], 'need') == 1 then
+    redis.call('HSET', KEYS[record], 'h' .. index, holder)
+  end
+elseif take_part(KEYS[record], index, value, failure)
+  and release(now, messages, queues, thens, KEYS[record], continuation, at) ~= '' then
+  return {{}, {continuation}}
+end
+return {{}, {}}

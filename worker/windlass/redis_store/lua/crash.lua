@@ -13,6 +13,7 @@
 -- KEYS[12] waiting ZSET   ids somebody waits for
 -- KEYS[13] result  STRING its outcome
 -- KEYS[14..23] r9 .. r0 LIST ids
+-- KEYS[24..] if it is a part of a continuation, what give.lua says
 -- ARGV[1] now_ms   ms, '' for the server's clock
 -- ARGV[2] id       the message
 -- ARGV[3] token    its grant
@@ -23,8 +24,13 @@
 -- ARGV[8] ttl      ms
 -- ARGV[9] payload  encoded outcome for a dead letter
 -- ARGV[10] channel prefix of the outcome channels
+-- ARGV[11] then    the continuation that it is a part of, '' for none
+-- ARGV[12] index   of that part
+-- ARGV[13] failure that the part is, of a dead letter
+-- ARGV[14] names   of the queues that the continuation sends to
 -- Returns: 'STALE' (nothing was done), 'READY' or 'DEAD'.
--- Invariants: leased -> ready at the front with deliveries + 1; at the cap leased -> dead.
+-- Invariants: leased -> ready at the front with deliveries + 1; at the cap leased -> dead, and its
+--             part is a failure.
 -- Complexity: O(1).
 -- @include clock
 -- @include admit
@@ -33,12 +39,16 @@
 -- @include outcome
 -- @include put
 -- @include bury
+-- @include targets
+-- @include continuation
+-- @include give
 local messages, attempts, leased, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local grants, left, wake_list, idle, record = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local dead, obits, waiting, result, FIRST_READY = KEYS[10], KEYS[11], KEYS[12], KEYS[13], 14
 local now, id, token, cap = clock(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
 local reason, worker, has_outcome = ARGV[5], ARGV[6], ARGV[7] == '1'
 local ttl, payload, channel = ARGV[8], ARGV[9], ARGV[10]
+local continuation, index, failure, names, FIRST = ARGV[11], ARGV[12], ARGV[13], ARGV[14], 24
 if not owns(leased, id, token) then return 'STALE' end
 admit(leases, 0)
 cap = tonumber(redis.call('HGET', record, 'max_deliveries') or cap)
@@ -56,4 +66,5 @@ if has_outcome then
   store(result, payload, ttl)
   announce(waiting, channel, id, payload)
 end
+give(now, messages, FIRST, continuation, index, failure, names)
 return 'DEAD'
