@@ -8,11 +8,9 @@ Next in the walk: `windlass.results.eager_result`.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from windlass import call_options, context, hooks, progress, sending, signals, states
@@ -61,6 +59,8 @@ async def aapply(
     options: Mapping[str, Any],
 ) -> EagerResult[Any]:
     """As `apply`, in a thread, so that the event loop goes on."""
+    import asyncio  # noqa: PLC0415 - 5 MB that a worker of plain tasks has no use for
+
     return await asyncio.to_thread(apply, task, args, kwargs, options)
 
 
@@ -279,6 +279,9 @@ def _round_trip_result(value: Any, serializer: str) -> Any:
 
 def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine to its end, in another thread where this one has a running event loop."""
+    import asyncio  # noqa: PLC0415 - 5 MB that a worker of plain tasks has no use for
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - likewise
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:

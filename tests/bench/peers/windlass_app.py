@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 
@@ -38,13 +37,6 @@ def add(x: int, y: int) -> int:
 def mark(index: int) -> None:
     """Leave a mark."""
     marks.mark(index)
-
-
-@app.task(ignore_result=True)
-async def sleep10() -> None:
-    """Sleep 10 ms."""
-    await asyncio.sleep(0.01)
-    marks.count()
 
 
 @app.task(ignore_result=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from peers import windlass_app
+from peers import windlass_app, windlass_sleeps_app
 
 
 class WindlassClient:
@@ -20,7 +20,8 @@ class WindlassClient:
 
     def send_bulk(self, task: str, calls: Sequence[tuple[int, ...]]) -> list[str]:
         """`send_many`."""
-        handles = getattr(windlass_app, task).send_many([(arguments, {}) for arguments in calls])
+        module = windlass_sleeps_app if task == "sleep10" else windlass_app
+        handles = getattr(module, task).send_many([(arguments, {}) for arguments in calls])
         return [handle.id for handle in handles]
 
     def send_later(

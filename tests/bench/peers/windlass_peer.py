@@ -10,7 +10,8 @@ class WindlassPeer(Peer):
 
     def worker_commands(self, flavour: Flavour) -> list[list[str]]:
         """One worker with two slot processes; two workers where one is to die."""
-        base = python("-m", "windlass", "worker", "-A", "peers.windlass_app", "-l", "WARNING")
+        app = "peers.windlass_sleeps_app" if flavour.sleeps else "peers.windlass_app"
+        base = python("-m", "windlass", "worker", "-A", app, "-l", "WARNING")
         if flavour.sleeps:
             return [
                 [*base, "-P", "asyncio", "-c", "100", "-n", f"sleeper{number}@bench"]

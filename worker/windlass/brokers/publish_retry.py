@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
@@ -32,6 +31,8 @@ class PublishRetry(msgspec.Struct, frozen=True, kw_only=True):
 
     async def acall(self, call: Callable[[], Awaitable[T]]) -> T:
         """Await the call, again while the broker cannot be reached and tries are left."""
+        import asyncio  # noqa: PLC0415 - 5 MB that a worker of plain tasks has no use for
+
         for pause_s in self.pauses():
             try:
                 return await call()

@@ -6,7 +6,6 @@ way to parents and children in `tree`, many results at once in `result_set`.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
@@ -276,6 +275,8 @@ class AsyncResult(ResultReader, Generic[R]):
 
     async def _await(self, parents: Sequence[AsyncResult[Any]], timeout_s: float | None) -> None:
         """As `_wait`, in the event loop."""
+        import asyncio  # noqa: PLC0415 - 5 MB that a worker of plain tasks has no use for
+
         backend = self.backend
         awaited = {
             asyncio.ensure_future(backend.await_raw(node.id, timeout_s)): node

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
 import time
@@ -78,6 +77,8 @@ class MemoryResults:
 
     async def await_raw(self, task_id: str, timeout_s: float | None) -> bytes | None:
         """See `ResultBackend.await_raw`."""
+        import asyncio  # noqa: PLC0415 - 5 MB that a worker of plain tasks has no use for
+
         stored = self.get_raw(task_id)
         if stored is not None and codec.is_final(stored):
             return stored

@@ -5,13 +5,13 @@ Next in the walk: `windlass.redis_store.subscriber`, which waits for all threads
 
 from __future__ import annotations
 
-import asyncio
 import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from windlass.errors import BrokerAccessError, OperationalError
 from windlass.redis_store.async_connection import AsyncLinks
@@ -28,6 +28,9 @@ _LOOK_S = _FOREVER_MS / 1000 / 2
 _RETRY_S = 0.2
 #: No call of a wait is given less, seconds.
 _SHORTEST_S = 0.1
+
+if TYPE_CHECKING:
+    import asyncio
 
 Arrival = tuple[str, bytes | None]
 
@@ -154,6 +157,8 @@ class RedisResults:
 
     async def await_raw(self, task_id: str, timeout_s: float | None) -> bytes | None:
         """Async twin of `wait_raw` for one id."""
+        import asyncio  # noqa: PLC0415 - 5 MB that a worker of plain tasks has no use for
+
         loop = asyncio.get_running_loop()
         arrivals: asyncio.Queue[bytes | None] = asyncio.Queue()
 
@@ -177,6 +182,8 @@ class RedisResults:
     async def _first_arrival(
         self, task_id: str, arrivals: asyncio.Queue[bytes | None], timeout_s: float | None
     ) -> bytes:
+        import asyncio  # noqa: PLC0415 - see await_raw
+
         while True:
             raw = await _next_arrival(arrivals)
             if raw is None:
@@ -225,6 +232,8 @@ def _drain(arrivals: queue.SimpleQueue[Arrival], timeout_s: float | None) -> lis
 
 
 async def _next_arrival(arrivals: asyncio.Queue[bytes | None]) -> bytes | None:
+    import asyncio  # noqa: PLC0415 - see await_raw
+
     try:
         async with asyncio.timeout(_LOOK_S):
             return await arrivals.get()

@@ -6,7 +6,6 @@ waiting for one member brings whatever else has ended meanwhile.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -239,6 +238,8 @@ class ResultSet(ResultBase, Generic[R]):
         disable_sync_subtasks: bool = True,
     ) -> list[R]:
         """Async twin of `get`; `await results` is the same."""
+        import asyncio  # noqa: PLC0415 - 5 MB that a worker of plain tasks has no use for
+
         if disable_sync_subtasks:
             guard.assert_may_await()
         waits = [
