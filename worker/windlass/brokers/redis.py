@@ -79,8 +79,8 @@ class RedisBroker:
     ) -> None:
         self.url = url
         self.keys = Keys(keyspace)
-        self.links = Links(url, options=options)
-        self.async_links = AsyncLinks(url, options=options)
+        self.links = Links(url, options=options, keyspace=keyspace)
+        self.async_links = AsyncLinks(url, options=options, keyspace=keyspace)
         self.commands = Commands(self.keys, max_deliveries)
         self.lost_result = lost_result
         self.retry = retry or PublishRetry()

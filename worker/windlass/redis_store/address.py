@@ -6,12 +6,15 @@ Next in the walk: `windlass.redis_store.wire`, which connects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from windlass.errors import ConfigurationError, nearest
+from windlass.log import scrub
 
 if TYPE_CHECKING:
     import ssl
@@ -71,7 +74,9 @@ class Tls:
 
         context = ssl.create_default_context()
         reqs = "none" if self.cert_reqs is None else self.cert_reqs
-        mode = ssl.VerifyMode[f"CERT_{reqs.upper()}"] if isinstance(reqs, str) else reqs
+        if isinstance(reqs, str):  # Celery has the ssl module's names: CERT_REQUIRED
+            reqs = ssl.VerifyMode[f"CERT_{reqs.upper().removeprefix('CERT_')}"]
+        mode = ssl.VerifyMode(reqs)
         context.check_hostname = _switch(self.check_hostname) and mode != ssl.CERT_NONE
         context.verify_mode = mode
         for flag in _flags(self.include_verify_flags, ssl.VerifyFlags):
@@ -79,9 +84,11 @@ class Tls:
         for flag in _flags(self.exclude_verify_flags, ssl.VerifyFlags):
             context.verify_flags &= ~flag
         if self.certfile or self.keyfile:
-            context.load_cert_chain(self.certfile or "", self.keyfile, self.password)
+            with _named("client certificate", self.certfile, self.keyfile):
+                context.load_cert_chain(self.certfile or "", self.keyfile, self.password)
         if self.ca_certs or self.ca_path or self.ca_data:
-            context.load_verify_locations(self.ca_certs, self.ca_path, self.ca_data)
+            with _named("certificate authority", self.ca_certs, self.ca_path):
+                context.load_verify_locations(self.ca_certs, self.ca_path, self.ca_data)
         if self.min_version is not None:
             context.minimum_version = ssl.TLSVersion(int(self.min_version))
         if self.ciphers:
@@ -89,10 +96,26 @@ class Tls:
         return context
 
 
+@contextmanager
+def _named(what: str, *paths: str | None) -> Iterator[None]:
+    """Name the files in an error of the ssl module, which does not."""
+    try:
+        yield
+    except OSError as error:
+        files = " and ".join(filter(None, paths))
+        raise OSError(f"the {what} ({files}) cannot be used: {error.strerror or error}") from error
+
+
 def _flags(given: Any, kinds: Any) -> list[Any]:
     if isinstance(given, str):  # of a url: [NAME,NAME]
         given = [name.strip() for name in given.strip("[]").split(",") if name.strip()]
     return [kinds[flag] if isinstance(flag, str) else flag for flag in given]
+
+
+def _keepalive() -> dict[int, int]:
+    """A peer that is gone without a word is noticed within 45 s; the kernel's default is 2 h."""
+    wanted = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+    return {getattr(socket, k): v for k, v in wanted.items() if hasattr(socket, k)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +130,8 @@ class Address:
         db: Number of the database.
         username: For AUTH, if there is a password.
         password: For AUTH.
+        username_file: Holds the user's name; read at each connect.
+        password_file: The same for the password.
         credential_provider: Instead of them: has get_credentials(), asked at each connect.
         client_name: For CLIENT SETNAME.
         socket_timeout: A server that does not answer for so long has failed.
@@ -123,25 +148,44 @@ class Address:
     db: int = 0
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    username_file: str | None = None
+    password_file: str | None = None
     credential_provider: Any = None
     client_name: str | None = None
     socket_timeout: float | None = 30.0
     socket_connect_timeout: float | None = 5.0
     socket_keepalive: bool = True
-    socket_keepalive_options: Mapping[int, int] = field(default_factory=dict)
+    socket_keepalive_options: Mapping[int, int] = field(default_factory=_keepalive)
     tls: Tls | None = None
 
     def credentials(self) -> tuple[str, ...]:
-        """Return the arguments of AUTH; none: it is not needed."""
+        """Return the arguments of AUTH; none: it is not needed.
+
+        Raises:
+            OSError: A file cannot be read.
+        """
         if self.credential_provider is not None:
             return tuple(self.credential_provider.get_credentials())
-        if not self.password:
+        username, password = self.username, self.password
+        if self.has_files:
+            # Here, since few addresses have any.
+            from windlass.redis_store.credentials import read_credential  # noqa: PLC0415
+
+            username = read_credential(self.username_file) if self.username_file else username
+            password = read_credential(self.password_file) if self.password_file else password
+        if not password:
             return ()
-        return (self.username, self.password) if self.username else (self.password,)
+        return (username, password) if username else (password,)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether credentials are read from files, so that they may be others next time."""
+        return bool(self.username_file or self.password_file)
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "host": str, "port": int, "path": _text, "db": int, "username": _text, "password": _text,
+    "username_file": _text, "password_file": _text,
     "credential_provider": _as_it_is, "client_name": _text, "socket_timeout": _seconds,
     "socket_connect_timeout": _seconds, "socket_keepalive": _switch,
     "socket_keepalive_options": dict,
@@ -151,13 +195,8 @@ _KNOWN = _TLS_NAMES | _WITHOUT_EFFECT | _READ.keys()
 
 
 def safe_url(url: str) -> str:
-    """Return the url without its password, for messages and logs."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user = parts.username or ""
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))
+    """Return the url without its passwords, for messages and logs."""
+    return scrub(url)
 
 
 def read_address(url: str, options: Mapping[str, Any] | None = None) -> Address:

@@ -9,26 +9,31 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from windlass.errors import OperationalError
-from windlass.redis_store.address import read_address
 from windlass.redis_store.connection import (
+    MOST_MOVES,
+    elsewhere,
+    find_server,
     is_full,
     is_missing_script,
     load_commands,
     our_errors,
     server_error,
 )
-from windlass.redis_store.wire import Reply
+from windlass.redis_store.wire import Refusal, Reply
 
 if TYPE_CHECKING:
     from windlass.redis_store.async_wire import AsyncWires
+    from windlass.redis_store.routes import Route
 
 
 class AsyncLinks:
     """Connections to one address; as `connection.Links`."""
 
-    def __init__(self, url: str, *, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, url: str, *, options: Mapping[str, Any] | None = None, keyspace: str = ""
+    ) -> None:
         self.url = url
-        self._address = read_address(url, options)
+        self._address, self._route = find_server(url, options, keyspace)
         self._wires: AsyncWires | None = None
 
     def _opened(self) -> AsyncWires:
@@ -36,7 +41,7 @@ class AsyncLinks:
             # Here, since it brings asyncio: 5 MB that most workers have no use for.
             from windlass.redis_store.async_wire import AsyncWires  # noqa: PLC0415
 
-            self._wires = AsyncWires(self._address)
+            self._wires = AsyncWires(self._address, self._route)
         return self._wires
 
     async def call(self, commands: Sequence[bytes]) -> list[Reply]:
@@ -50,12 +55,37 @@ class AsyncLinks:
     async def try_call(self, commands: Sequence[bytes]) -> list[Reply]:
         """As `call`, with the server's refusals as exceptions in the list."""
         try:
-            with our_errors(self.url):
-                return await self._try_call(commands)
+            with our_errors(self.url, self._address):
+                replies = await self._try_call(commands)
+                if self._route is None:
+                    return replies
+                return await self._followed(self._route, commands, replies)
         except OperationalError:
             # The free ones of this loop have met the same end; a retry must not try them in turn.
             await self.close()
+            if self._route is not None:
+                self._route.forget()
             raise
+
+    async def _followed(
+        self, route: Route, commands: Sequence[bytes], replies: list[Reply]
+    ) -> list[Reply]:
+        """As `Link._followed`."""
+        import asyncio  # noqa: PLC0415 - it is there: this runs in its loop
+
+        for _ in range(MOST_MOVES):
+            # It may have to connect, which blocks.
+            moved = await asyncio.to_thread(route.turned_away, self._address, commands, replies)
+            if not moved:
+                break
+            await self.close()
+            again = await self._try_call([commands[i] for i in moved])
+            for index, answer in zip(moved, again, strict=True):
+                replies[index] = answer
+        for reply in replies:
+            if isinstance(reply, Refusal) and route.is_elsewhere(self._address, reply):
+                raise elsewhere(self.url, reply)
+        return replies
 
     async def _try_call(self, commands: Sequence[bytes]) -> list[Reply]:
         async with self._opened().borrow() as wire:

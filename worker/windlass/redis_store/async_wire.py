@@ -10,10 +10,14 @@ import asyncio
 import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from windlass.redis_store.address import Address
 from windlass.redis_store.resp import packed
 from windlass.redis_store.wire import Reply, check_greeting, greeting, new_reader, nothing, tune
+
+if TYPE_CHECKING:
+    from windlass.redis_store.routes import Route
 
 _READ_SIZE = 65_536
 
@@ -96,8 +100,9 @@ async def _connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.Stre
 class AsyncWires:
     """Connections to one address, each of the event loop that opened it."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, route: Route | None) -> None:
         self._address = address
+        self._route = route
         self._free: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[AsyncWire]] = (
             weakref.WeakKeyDictionary()
         )
@@ -112,7 +117,7 @@ class AsyncWires:
                 break
             wire.close()
         else:
-            wire = await AsyncWire.open(self._address)
+            wire = await AsyncWire.open(await self._located())
         try:
             yield wire
         except BaseException:
@@ -120,6 +125,11 @@ class AsyncWires:
             raise
         if not wire.is_lost:
             free.append(wire)
+
+    async def _located(self) -> Address:
+        if self._route is None:
+            return self._address
+        return await asyncio.to_thread(self._route.locate)  # it asks other servers, and blocks
 
     async def close(self) -> None:
         """Close this loop's free connections."""

@@ -8,15 +8,18 @@ is called off by CLIENT UNBLOCK; without the right to do that, its connection is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 
 from windlass.redis_store.connection import Link, Links, our_errors, server_error
 from windlass.redis_store.resp import packed
-from windlass.redis_store.wire import Reply, Wire
+from windlass.redis_store.wire import Refusal, Reply, Wire
 
 #: Waits of at least this long are left to the server: nothing is due at their end.
 _SERVER_TIMED_S = 4.5
 #: Between two tries to call off a pop, seconds.
 _PAUSE_S = 0.005
+#: After so long a pop that is not called off belongs to a server that hangs, seconds.
+_CALL_OFF_S = 2.0
 #: Stands for the id of a connection that may not ask for its own: nobody has it.
 _UNKNOWN = 0
 
@@ -45,7 +48,9 @@ class WakeLink:
         with our_errors(self._url):
             connection.send(pop)
             if connection.can_read(timeout_s + 2 if server_timed else timeout_s):
-                connection.read()
+                popped = connection.try_read()
+                if isinstance(popped, Refusal):  # the queue has moved to another server
+                    self._blocking.turned_away(popped)
                 return self._blocking.call([command])[0]
         return self._call_off(connection, command)
 
@@ -55,26 +60,35 @@ class WakeLink:
             return self._command.call([command])[0]
         unblock = packed("CLIENT", "UNBLOCK", str(self._client_id))
         called_off, reply = self._command.try_call([unblock, command])
-        if isinstance(called_off, Exception):
+        if isinstance(called_off, Exception) or not self._ended(connection, unblock, called_off):
             self._blocking.close()
             self._client_id = None
-        else:
-            with our_errors(self._url):
-                # The pop may have ended by itself, or not have reached the server yet: until its
-                # reply is there, it is called off again.
-                while not called_off and not connection.can_read(_PAUSE_S):
-                    called_off = self._command.call([unblock])[0]
-                # Whether a token came or not makes no difference: the call has been made.
-                connection.read()
         if isinstance(reply, Exception):
             raise server_error(reply)
         return reply
+
+    def _ended(self, connection: Wire, unblock: bytes, called_off: int) -> bool:
+        """Read the pop's reply; False when there is none to be had.
+
+        The pop may have ended by itself, or not have reached the server yet: until its reply is
+        there, it is called off again. A server that took over from one that hangs knows of none.
+        """
+        deadline = monotonic() + _CALL_OFF_S
+        with our_errors(self._url):
+            while not called_off and not connection.can_read(_PAUSE_S):
+                if monotonic() > deadline or self._command.place != self._blocking.place:
+                    return False
+                called_off = self._command.call([unblock])[0]
+            # Whether a token came or not makes no difference: the call has been made.
+            connection.try_read()
+        return True
 
     def end(self, links: Links) -> None:
         """Have a wait of another thread end as at its time-out: the call is made, nothing is lost.
 
         Args:
-            links: Connections of the calling thread. Without the right to call off, nothing is done.
+            links: Connections of the calling thread. Without the right to call off, nothing is
+                done.
         """
         client_id = self._client_id
         if client_id is not None and client_id != _UNKNOWN:
