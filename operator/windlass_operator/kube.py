@@ -21,7 +21,7 @@ MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 #: Objects a page of a listing.
-_PAGE = 500
+_PAGE = 200
 #: kind -> (API prefix, plural).
 _PLACES = {
     "TaskQueue": ("/apis/windlass.dev/v1alpha1", "taskqueues"),

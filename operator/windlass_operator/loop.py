@@ -81,6 +81,8 @@ class Loop:
         self._mistakes: dict[tuple[str, Key], str] = {}
         self._histories = Histories()
         self._called = asyncio.Event()
+        #: What a plan of this tick waits for is looked at again after so long.
+        self._look_again_s = float("inf")
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._loop = asyncio.get_running_loop()
         self._watch = WorkWatch(
@@ -113,7 +115,7 @@ class Loop:
     async def _rest(self, began_s: float) -> None:
         jitter = 1 + random.uniform(-_JITTER, _JITTER)
         try:
-            async with asyncio.timeout(self._tick_s * jitter):
+            async with asyncio.timeout(min(self._tick_s * jitter, self._look_again_s)):
                 await self._called.wait()
         except TimeoutError:
             return
@@ -122,6 +124,7 @@ class Loop:
 
     async def tick(self, now_s: float) -> None:
         """Look at everything once and do what is to be done."""
+        self._look_again_s = float("inf")
         world = read_objects(self._store)
         world.image_pull_secrets = self._image_pull_secrets
         for key, queue in world.queues.items():
@@ -182,6 +185,8 @@ class Loop:
         before = self._memories.get(key, PoolMemory())
         with self._metrics.reconciles.labels("WorkerPool").time():
             outcome = reduce_pool(observed, before, now_s)
+            if outcome.plan.look_again_s is not None:
+                self._look_again_s = min(self._look_again_s, outcome.plan.look_again_s)
             place = Place(identity=observed.pool.identity, url=self._url_of(world, key))
             is_done = await self._carry_out("WorkerPool", place, outcome.plan, now_s)
         # What was not carried out is not remembered, but for the stabiliser's history.

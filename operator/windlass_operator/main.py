@@ -20,6 +20,7 @@ from windlass_operator.addresses import Addresses
 from windlass_operator.apply import Applier
 from windlass_operator.brokers import Brokers
 from windlass_operator.handlers import watches
+from windlass_operator.handlers.watch_settings import watch_settings
 from windlass_operator.health import Health
 from windlass_operator.kube import Kube
 from windlass_operator.leader import Leader
@@ -34,26 +35,6 @@ log = logs.get_logger(__name__)
 
 #: A loop that has not ticked for so many periods is stuck.
 _STUCK_TICKS = 5
-
-
-def kopf_settings() -> kopf.OperatorSettings:
-    """Explicit settings of the watches (each default was found wanting somewhere)."""
-    settings = kopf.OperatorSettings()
-    settings.posting.enabled = False
-    settings.peering.standalone = True
-    settings.scanning.disabled = True
-    settings.networking.request_timeout = 30
-    settings.networking.connect_timeout = 10
-    settings.watching.connect_timeout = 10
-    settings.watching.server_timeout = 300
-    settings.watching.client_timeout = 330
-    # A worker of kopf's outlives its event: with a limit, that many objects at most were heard of
-    # in each idle time-out, however many had changed.
-    settings.queueing.worker_limit = None
-    settings.queueing.idle_timeout = 0.1
-    settings.persistence.finalizer = "windlass.dev/kopf"
-    settings.process.ultimate_exiting_timeout = 25
-    return settings
 
 
 class Operator:
@@ -140,7 +121,7 @@ class Operator:
         namespaces = self.settings.watch_namespaces
         await kopf.operator(
             registry=registry,
-            settings=kopf_settings(),
+            settings=watch_settings(),
             standalone=True,
             clusterwide=not namespaces,
             namespaces=namespaces,

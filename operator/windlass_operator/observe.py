@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -22,12 +21,17 @@ from windlass_operator.models.resource import InvalidSpecError
 from windlass_operator.models.taskqueue import TaskQueue
 from windlass_operator.models.workerpool import WorkerPool
 from windlass_operator.observed import BrokerView, PoolObserved, QueueObserved, QueueView
-from windlass_operator.pool_children import APPLIED
 from windlass_operator.pool_scaling import need_of
+from windlass_operator.readings import (
+    read_child,
+    read_deployment,
+    read_pod,
+    read_pool,
+    read_queue,
+)
 from windlass_operator.scaling.divide import PoolCapacity, divide
 from windlass_operator.scaling.smoothing import QueueHistory, QueueTotals, update
-from windlass_operator.store import Body, Key, Store
-from windlass_operator.views import deployment_view, pod_view
+from windlass_operator.store import Key, Store
 
 #: Down window where no autoscaled pool names one.
 QUIET_S = 300.0
@@ -54,20 +58,18 @@ class World:
 def read_objects(store: Store) -> World:
     """Read all resources; those with an invalid spec are set apart."""
     world = World()
-    for body in store.all("TaskQueue"):
-        key = _key(body)
-        try:
-            world.queues[key] = TaskQueue.from_object(body)
-        except InvalidSpecError as error:
-            world.invalid["TaskQueue", key] = error
-    for body in store.all("WorkerPool"):
-        key = _key(body)
-        try:
-            world.pools[key] = WorkerPool.from_object(body)
-        except InvalidSpecError as error:
-            world.invalid["WorkerPool", key] = error
-    for (namespace, name), pool in world.pools.items():
-        for ref in pool.spec.queues:
+    for key, queue in store.read_all("TaskQueue", read_queue):
+        if isinstance(queue.value, InvalidSpecError):
+            world.invalid["TaskQueue", key] = queue.value
+        else:
+            world.queues[key] = queue.value
+    for key, pool in store.read_all("WorkerPool", read_pool):
+        if isinstance(pool.value, InvalidSpecError):
+            world.invalid["WorkerPool", key] = pool.value
+        else:
+            world.pools[key] = pool.value
+    for (namespace, name), declared in world.pools.items():
+        for ref in declared.spec.queues:
             world.serving.setdefault((namespace, ref.name), []).append(name)
     for key in world.pools:
         replicas = _stuck_at(store, *key) if _shared(world, key) else None
@@ -78,12 +80,11 @@ def read_objects(store: Store) -> World:
 
 def _stuck_at(store: Store, namespace: str, pool: str) -> int | None:
     """Replicas of a pool if workers of its newest version do not start, None if they do."""
-    bodies = store.children("Deployment", namespace, pool)
-    deployments = [deployment_view(body) for body in bodies]
-    newest = max(deployments, key=lambda d: d.created_s, default=None)
+    deployments = store.read_children("Deployment", namespace, pool, read_deployment)
+    newest = max((view for view, _ in deployments), key=lambda d: d.created_s, default=None)
     if newest is None:
         return None
-    pods = [pod_view(body, pool) for body in store.children("Pod", namespace, pool)]
+    pods = store.read_children("Pod", namespace, pool, read_pod)
     current = [pod for pod in pods if pod.version == newest.version and not pod.is_deleting]
     return None if trouble(current) is None else newest.replicas
 
@@ -250,11 +251,12 @@ def observe_pool(world: World, store: Store, brokers: Brokers, key: Key) -> Pool
         world.views.get((namespace, ref.name)) or QueueView(ref=ref.name, queue=None)
         for ref in pool.spec.queues
     )
-    deployments = tuple(
-        deployment_view(body) for body in store.children("Deployment", namespace, name)
-    )
-    pods = tuple(pod_view(body, name) for body in store.children("Pod", namespace, name))
-    children = _children(store, namespace, name)
+    deployments = store.read_children("Deployment", namespace, name, read_deployment)
+    pods = store.read_children("Pod", namespace, name, read_pod)
+    children = {("Deployment", child.name): child for _, child in deployments}
+    for kind in ("ServiceAccount", "PodDisruptionBudget"):
+        for child in store.read_children(kind, namespace, name, read_child):
+            children[kind, child.name] = child
     hosts = {pod.name for pod in pods}
     workers, known = [], False
     first = next((view for view in views if view.queue is not None), None)
@@ -265,11 +267,10 @@ def observe_pool(world: World, store: Store, brokers: Brokers, key: Key) -> Pool
     return PoolObserved(
         pool=pool,
         queues=views,
-        deployments=deployments,
-        pods=pods,
+        deployments=tuple(view for view, _ in deployments),
+        pods=tuple(pods),
         workers=tuple(workers),
-        applied=_applied(children),
-        bodies=children,
+        children=children,
         shares=world.shares.get(key, {}),
         shared=_shared(world, key),
         workers_known=known,
@@ -286,22 +287,6 @@ def _workers_of(space: KeyspaceView | None, pods: set[str]) -> list[WorkerStatus
 def _shared(world: World, key: Key) -> frozenset[str]:
     names = (ref.name for ref in world.pools[key].spec.queues)
     return frozenset(name for name in names if len(world.serving[key[0], name]) > 1)
-
-
-def _children(store: Store, namespace: str, pool: str) -> dict[tuple[str, str], Body]:
-    return {
-        (kind, body["metadata"]["name"]): body
-        for kind in ("Deployment", "ServiceAccount", "PodDisruptionBudget")
-        for body in store.children(kind, namespace, pool)
-    }
-
-
-def _applied(children: Mapping[tuple[str, str], Body]) -> Mapping[tuple[str, str], str]:
-    marks = {
-        key: body["metadata"].get("annotations", {}).get(APPLIED, "")
-        for key, body in children.items()
-    }
-    return {key: mark for key, mark in marks.items() if mark}
 
 
 def observe_queue(world: World, brokers: Brokers, key: Key, bound: str | None) -> QueueObserved:
@@ -324,8 +309,3 @@ def observe_queue(world: World, brokers: Brokers, key: Key, bound: str | None) -
             "dead_retention_s": record.dead_retention_s,
         },
     )
-
-
-def _key(body: Body) -> Key:
-    metadata = body["metadata"]
-    return metadata.get("namespace", "default"), metadata["name"]

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from windlass.brokers.base import QueueDepth
 from windlass.control_plane.heartbeats import WorkerStatus
 from windlass_operator.models.taskqueue import TaskQueue
@@ -131,6 +133,27 @@ class PodView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChildView:
+    """A child of the pool as the API server has it.
+
+    Attributes:
+        applied: Hash of what we last applied, '' when it has none.
+        version: resourceVersion.
+        raw: The body as JSON; b"" when nothing is known of it.
+    """
+
+    name: str
+    applied: str
+    version: str = ""
+    raw: bytes = b""
+
+    def body(self) -> Mapping[str, Any]:
+        """Return the body; it takes a while, and is needed when something changed only."""
+        decoded: Mapping[str, Any] = msgspec.json.decode(self.raw)
+        return decoded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolObserved:
     """Everything about one pool."""
 
@@ -139,10 +162,8 @@ class PoolObserved:
     deployments: tuple[DeploymentView, ...] = ()
     pods: tuple[PodView, ...] = ()
     workers: tuple[WorkerStatus, ...] = ()
-    #: Children that exist beside Deployments: (kind, name) -> hash of what we last applied.
-    applied: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    #: Children as the API server has them: (kind, name) -> body.
-    bodies: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    #: Children as the API server has them, by (kind, name).
+    children: Mapping[tuple[str, str], ChildView] = field(default_factory=dict)
     #: Queue ref -> slots of its need that fall to this pool.
     shares: Mapping[str, float] = field(default_factory=dict)
     #: Queue refs that other pools serve too.

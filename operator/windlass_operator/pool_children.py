@@ -7,34 +7,24 @@ back once for each change.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from windlass_operator.desired import names
-from windlass_operator.desired.accompanying import (
-    desired_disruption_budget,
-    desired_service_account,
-)
-from windlass_operator.desired.worker_deployment import WorkerTemplate, desired_deployment
 from windlass_operator.field_owners import taken_fields
-from windlass_operator.observed import DeploymentView, PoolObserved
+from windlass_operator.models.workerpool import WorkerPool
+from windlass_operator.observed import ChildView, DeploymentView, PoolObserved
 from windlass_operator.plan import Action, ApplyObject, EmitEvent, Manager, SetReplicas
 from windlass_operator.pool_memory import Correction, PoolMemory
 from windlass_operator.reasons import EventReason
 from windlass_operator.scaling.decide import ScaleDecision
+from windlass_operator.wanted_children import ChildKey, Wanted, child_manifest
 
-#: Annotation with the hash of what we last applied: a restarted operator writes nothing anew.
-APPLIED = f"{names.GROUP}/applied"
 #: So often a child that somebody keeps changing is set back at once; then only now and then, for
 #: each time would start its workers anew.
 MOST_FIGHTS = 3
 TRUCE_S = 300.0
 _MOST_NAMED = 5
-
-ChildKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,50 +39,57 @@ class Children:
 def plan_children(
     observed: PoolObserved,
     memory: PoolMemory,
-    template: WorkerTemplate | None,
+    wanted: Wanted,
     current: DeploymentView | None,
     decision: ScaleDecision,
     now_s: float,
 ) -> Children:
     """Plan the ServiceAccount, the disruption budget and the Deployment of the wanted version."""
-    pool = observed.pool
-    wanted = [desired_service_account(pool), desired_disruption_budget(pool)]
-    if template is not None:
-        wanted.append(desired_deployment(pool, template))
     actions: list[Action] = []
     corrections: dict[ChildKey, Correction] = {}
     right: dict[ChildKey, str] = {}
-    for manifest in wanted:
-        marked = marked_manifest(manifest)
-        key = (manifest["kind"], manifest["metadata"]["name"])
-        if manifest["kind"] == "Deployment" and current is None:
-            actions += _first(marked, decision)
-        elif observed.applied.get(key) != marked["metadata"]["annotations"][APPLIED]:
-            actions.append(ApplyObject(manifest=marked))
+    for key, digest in wanted.hashes.items():
+        child = observed.children.get(key)
+        if key[0] == "Deployment" and current is None:
+            actions += _first(child_manifest(observed.pool, wanted, key[0]), decision)
+        elif child is None or child.applied != digest:
+            actions.append(ApplyObject(manifest=child_manifest(observed.pool, wanted, key[0])))
         else:
-            body, known = observed.bodies.get(key), memory.corrections.get(key)
-            version = body["metadata"].get("resourceVersion", "") if body else ""
+            known = memory.corrections.get(key)
             if known is not None and now_s - known.at_s >= TRUCE_S:
                 known = None
-            taken: list[str] = []
-            if body and not (version and memory.right.get(key) == version):
-                taken = taken_fields(marked, body, Manager.TEMPLATE)
-            if body and taken:
-                made, known = _corrected(marked, body, taken, known, now_s)
-                actions += made
+            if child.version and memory.right.get(key) == child.version:
+                right[key] = child.version
             else:
-                right[key] = version
+                made, known = _held(observed.pool, wanted, key, child, known, now_s)
+                actions += made.actions
+                right |= made.right
             if known is not None:
                 corrections[key] = known
     return Children(actions=tuple(actions), corrections=corrections, right=right)
 
 
-def marked_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest with the hash of itself in its annotations."""
-    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
-    metadata = dict(manifest["metadata"])
-    metadata["annotations"] = {**metadata.get("annotations", {}), APPLIED: digest}
-    return {**manifest, "metadata": metadata}
+def _held(
+    pool: WorkerPool,
+    wanted: Wanted,
+    key: ChildKey,
+    child: ChildView,
+    known: Correction | None,
+    now_s: float,
+) -> tuple[Children, Correction | None]:
+    """Look at a child that changed since it was last found right.
+
+    Returns:
+        What to do, or that it is right; and the correction to remember.
+    """
+    if not child.raw:
+        return Children(right={key: child.version}), known
+    body, marked = child.body(), child_manifest(pool, wanted, key[0])
+    taken = taken_fields(marked, body, Manager.TEMPLATE)
+    if not taken:
+        return Children(right={key: child.version}), known
+    actions, known = _corrected(marked, body, taken, known, now_s)
+    return Children(actions=actions), known
 
 
 def _first(marked: dict[str, Any], decision: ScaleDecision) -> tuple[Action, ...]:

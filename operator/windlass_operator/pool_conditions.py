@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from windlass_operator.conditions import Condition
-from windlass_operator.desired.worker_deployment import WorkerTemplate
 from windlass_operator.models.workerpool import ScaleDownPolicy
 from windlass_operator.observed import DeploymentView, PoolObserved
 from windlass_operator.pool_cordons import said
 from windlass_operator.pool_queues import Served
 from windlass_operator.pool_replicas import Replicas
 from windlass_operator.reasons import ConditionReason, ConditionType
+from windlass_operator.wanted_children import Wanted
 
 
 def pool_conditions(
     observed: PoolObserved,
     served: Served,
-    template: WorkerTemplate | None,
+    wanted: Wanted,
     current: DeploymentView | None,
     trouble: Condition | None,
     replicas: Replicas,
@@ -32,7 +32,7 @@ def pool_conditions(
         _paused(observed),
         _conflict(replicas),
     ]
-    warnings = _warnings(observed, template, stuck)
+    warnings = _warnings(observed, wanted, stuck)
     if warnings:
         conditions.append(warnings)
     return conditions
@@ -125,9 +125,7 @@ def _conflict(replicas: Replicas) -> Condition:
     )
 
 
-def _warnings(
-    observed: PoolObserved, template: WorkerTemplate | None, stuck: tuple[str, ...]
-) -> Condition | None:
+def _warnings(observed: PoolObserved, wanted: Wanted, stuck: tuple[str, ...]) -> Condition | None:
     """What works, but not as the user may think."""
     grace_s = observed.pool.grace_s
     is_immediate = observed.pool.policy is ScaleDownPolicy.IMMEDIATE
@@ -154,9 +152,9 @@ def _warnings(
         *(
             [(
                 ConditionReason.POD_TEMPLATE_IGNORED,
-                f"Ignored, since the operator sets them: {', '.join(template.ignored)}.",
+                f"Ignored, since the operator sets them: {', '.join(wanted.ignored)}.",
             )]
-            if template is not None and template.ignored
+            if wanted.ignored
             else []
         ),
     ]  # fmt: skip

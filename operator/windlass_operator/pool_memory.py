@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from windlass_operator.scale_down import ScaleDown
 from windlass_operator.scaling.stabilize import Memory
+from windlass_operator.wanted_children import Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,7 @@ class PoolMemory:
         cordons: Worker -> since when it is cordoned and no scale-down has it.
         stuck: Workers of which it was said that their cordon is stuck.
         wrong_victims: Ever.
+        wanted: The children that were wanted, so that they are built once.
     """
 
     scaling: Memory | None = None
@@ -60,3 +62,4 @@ class PoolMemory:
     cordons: Mapping[str, float] = field(default_factory=dict)
     stuck: frozenset[str] = frozenset()
     wrong_victims: int = 0
+    wanted: Wanted | None = None

@@ -24,6 +24,8 @@ MOST_FIGHTS = 3
 TRUCE_S = 300.0
 #: So long the count of before our own write may still be seen.
 SETTLE_S = 15.0
+#: What somebody asked for by hand is tried again so long after busy workers were let be.
+ASKED_AGAIN_S = 30.0
 #: An old version's busy workers may take as long as they need.
 _NEVER_S = float("inf")
 
@@ -230,7 +232,7 @@ def _shrink(
         under_way[deployment.name] = step.state
     floors = dict(memory.floors)
     if step.floor is not None:
-        floors[deployment.name] = (step.floor, now_s + rules.window)
+        floors[deployment.name] = (step.floor, now_s + (rules.window if auto else ASKED_AGAIN_S))
     remembered = replace(
         memory,
         scale_downs=under_way,

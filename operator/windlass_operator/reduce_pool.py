@@ -12,11 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from windlass_operator.desired import names
-from windlass_operator.desired.worker_deployment import (
-    WorkerInputs,
-    WorkerTemplate,
-    worker_template,
-)
+from windlass_operator.desired.worker_deployment import WorkerInputs
 from windlass_operator.health_of_pods import trouble
 from windlass_operator.observed import DeploymentView, PoolObserved
 from windlass_operator.plan import (
@@ -36,6 +32,7 @@ from windlass_operator.pool_scaling import decide_pool
 from windlass_operator.pool_status import desired_pool_status, scaling_conditions
 from windlass_operator.reasons import EventReason
 from windlass_operator.scaling.decide import Reason, ScaleDecision
+from windlass_operator.wanted_children import Wanted, wanted_children
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +47,12 @@ class PoolOutcome:
 def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> PoolOutcome:
     """Decide everything about one pool."""
     served = served_queues(observed)
-    template = _template(observed, served)
-    current = _current_deployment(observed, template)
+    wanted = wanted_children(observed.pool, _inputs(observed, served), memory.wanted)
+    current = _current_deployment(observed, wanted)
     pods = [pod for pod in observed.pods if not pod.is_deleting]
     pods_trouble = trouble(pods)
     asked = _asked(observed, current)
-    blocking = trouble([p for p in pods if template is None or p.version == template.version])
+    blocking = trouble([p for p in pods if wanted.version in ("", p.version)])
     counted = replace(observed, queues=served.counted)
     growth_blocked = blocking.reason if blocking else ""
     decision = decide_pool(counted, memory.scaling, asked, growth_blocked, now_s)
@@ -63,13 +60,11 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
         replicas = Replicas(memory=memory, desired=asked)
         children = Children(corrections=memory.corrections)
     else:
-        children = plan_children(observed, memory, template, current, decision, now_s)
+        children = plan_children(observed, memory, wanted, current, decision, now_s)
         replicas = plan_replicas(observed, memory, current, decision, now_s)
     cordons = watch_cordons(observed, memory, replicas.memory, now_s)
     conditions = [
-        *pool_conditions(
-            observed, served, template, current, pods_trouble, replicas, cordons.stuck
-        ),
+        *pool_conditions(observed, served, wanted, current, pods_trouble, replicas, cordons.stuck),
         *scaling_conditions(observed, decision),
     ]
     status = desired_pool_status(
@@ -77,14 +72,14 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
         decision,
         conditions,
         desired=replicas.desired,
-        version=template.version if template else "",
+        version=wanted.version,
         now_s=now_s,
     )
     actions = (
         *children.actions,
         *replicas.actions,
         *cordons.actions,
-        *_rollout_events(observed, memory, served, template),
+        *_rollout_events(observed, memory, served, wanted.version),
         *_scale_events(current, replicas, decision),
         SetStatus(status=status),
     )
@@ -93,33 +88,32 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
         scaling=decision.memory,
         corrections=children.corrections,
         right=children.right,
+        wanted=wanted,
     )
-    if template is not None and not observed.pool.spec.paused:
-        remembered = replace(remembered, version=template.version, credentials=_credentials(served))
+    if wanted.version and not observed.pool.spec.paused:
+        remembered = replace(remembered, version=wanted.version, credentials=_credentials(served))
     return PoolOutcome(plan=Plan(actions=actions), memory=remembered, decision=decision)
 
 
-def _template(observed: PoolObserved, served: Served) -> WorkerTemplate | None:
+def _inputs(observed: PoolObserved, served: Served) -> WorkerInputs | None:
+    """What the workers are started with; None while that cannot be said."""
     if not served.views or not served.is_settled:
         return None
     first = served.views[0]
     credentials = first.broker.broker_id if first.broker else ""
-    inputs = WorkerInputs(
+    return WorkerInputs(
         queues=served.names,
         binding=names.binding_name(first.ref),
         credentials=credentials,
         image_pull_secrets=observed.image_pull_secrets,
     )
-    return worker_template(observed.pool, inputs)
 
 
-def _current_deployment(
-    observed: PoolObserved, template: WorkerTemplate | None
-) -> DeploymentView | None:
-    if template is None:
+def _current_deployment(observed: PoolObserved, wanted: Wanted) -> DeploymentView | None:
+    if not wanted.version:
         return max(observed.deployments, key=lambda d: d.created_s, default=None)
-    wanted = names.deployment_name(observed.pool, template.version)
-    return next((d for d in observed.deployments if d.name == wanted), None)
+    name = names.deployment_name(observed.pool, wanted.version)
+    return next((d for d in observed.deployments if d.name == name), None)
 
 
 def _asked(observed: PoolObserved, current: DeploymentView | None) -> int:
@@ -137,12 +131,12 @@ def _credentials(served: Served) -> tuple[str, str]:
 
 
 def _rollout_events(
-    observed: PoolObserved, memory: PoolMemory, served: Served, template: WorkerTemplate | None
+    observed: PoolObserved, memory: PoolMemory, served: Served, version: str
 ) -> Sequence[Action]:
     is_paused = observed.pool.spec.paused
-    if template is None or is_paused or memory.version in ("", template.version):
+    if is_paused or not version or memory.version in ("", version):
         return ()
-    message = f"Version {memory.version} -> {template.version}."
+    message = f"Version {memory.version} -> {version}."
     rollout = EmitEvent(reason=EventReason.ROLLOUT_STARTED, message=message)
     uid, broker_id = _credentials(served)
     if memory.credentials[0] != uid or memory.credentials[1] == broker_id:

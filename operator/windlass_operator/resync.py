@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from windlass import log as logs
 from windlass_operator.desired.names import MANAGED_BY, OPERATOR, POOL
 from windlass_operator.kube import Kube, KubeError
-from windlass_operator.store import Store
+from windlass_operator.store import Key, Store, key_of
 
 log = logs.get_logger(__name__)
 
@@ -75,13 +74,15 @@ class Resync:
         return True
 
     async def _list(self, kind: str, namespace: str, selector: str) -> None:
-        bodies: list[dict[str, Any]] = []
+        listed: set[Key] = set()
         version, more = "", ""
         while True:
             page = await self._kube.list_page(kind, namespace, selector=selector, more=more)
-            bodies += [{"kind": kind, **body} for body in page["items"]]
+            for body in page["items"]:  # nothing of a page is kept: all of them are large
+                self._store.put(kind, body)
+                listed.add(key_of(body))
             metadata = page["metadata"]
             version, more = version or metadata["resourceVersion"], metadata.get("continue", "")
             if not more:
                 break
-        self._store.replace(kind, namespace, bodies, version)
+        self._store.replace(kind, namespace, listed, version)

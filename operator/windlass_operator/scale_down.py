@@ -2,7 +2,8 @@
 
     choose     idle workers first, then those with the least to do
     cordon     the broker gives them nothing more (a lease of 30 s, renewed each tick)
-    empty      who becomes empty in time is confirmed; the others are let be, and kept for a while
+    empty      who is empty is confirmed and goes on at once; who does not become empty in time is
+               let be, and kept for a while
     proven     a later heartbeat says that a confirmed one is empty still
     unready    a cordoned worker is not ready, and costs least: the ReplicaSet takes it first
     scale      only when the Deployment's status shows that the controller has seen that
@@ -14,7 +15,6 @@ Demand that returns before the scale un-cordons everybody.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,7 +29,14 @@ from windlass_operator.plan import (
     UncordonWorker,
 )
 from windlass_operator.reasons import EventReason
-from windlass_operator.victims import Situation, Victim, choose_victims, is_empty, is_proven
+from windlass_operator.victims import (
+    Situation,
+    Victim,
+    choose_victims,
+    is_empty,
+    is_proven,
+    with_workers,
+)
 
 CORDON_S = 30.0
 #: A confirmed victim's cordon outlives a few missed ticks, so that it cannot come back before its
@@ -38,6 +45,10 @@ FINAL_CORDON_S = 120.0
 #: A confirmed victim that does not turn unready within this time is let be.
 STUCK_S = 120.0
 VICTIM_COST = -1000
+#: So long after a victim was chosen or confirmed its worker's answer is looked for this often: it
+#: comes within a second or two. A victim that is busy beyond that is looked at with every tick.
+BRISK_S = 20.0
+LOOK_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +62,6 @@ class ScaleDown:
     """
 
     deployment: str
-    started_s: float
     victims: tuple[Victim, ...]
     finalized_s: float | None = None
     scaled_to: int | None = None
@@ -82,10 +92,18 @@ def step(state: ScaleDown | None, situation: Situation, now_s: float) -> Step:
     if situation.target >= deployment.replicas or is_rolling_out:
         return _call_off(state, situation)
     if situation.policy is not ScaleDownPolicy.IDLE_ONLY:
-        return _at_once(situation)
+        return _at_once(situation, now_s)
     if not situation.workers_known:
         return Step(state=state)  # unknown means keep; the cordons run out by themselves
     return _begin(situation, now_s) if state is None else _go_on(state, situation, now_s)
+
+
+def look_again_s(state: ScaleDown, now_s: float) -> float | None:
+    """When to look at a scale-down again at the latest, seconds; None: with the next tick."""
+    if state.scaled_to is not None:
+        return None
+    is_brisk = any(now_s - max(v.since_s, v.confirmed_s) < BRISK_S for v in state.victims)
+    return LOOK_AGAIN_S if is_brisk else None
 
 
 def _begin(situation: Situation, now_s: float) -> Step:
@@ -93,10 +111,10 @@ def _begin(situation: Situation, now_s: float) -> Step:
     if situation.present <= situation.target:
         # What is too much was never made (a quota, say): nobody has to go.
         return Step(actions=(_scale(situation, situation.target),))
-    victims = choose_victims(situation)
+    victims = choose_victims(situation, now_s)
     if not victims:
         return Step()
-    state = ScaleDown(deployment=deployment.name, started_s=now_s, victims=victims)
+    state = ScaleDown(deployment=deployment.name, victims=victims)
     return Step(actions=_cordon(victims, situation), state=state)
 
 
@@ -107,24 +125,28 @@ def _go_on(state: ScaleDown, situation: Situation, now_s: float) -> Step:
     if not there or wanted <= 0:
         begun = _begin(situation, now_s)
         return replace(begun, actions=(*_release(there, situation), *begun.actions))
-    victims, dropped = tuple(there[:wanted]), tuple(there[wanted:])
+    victims, dropped = with_workers(there[:wanted], situation.workers), there[wanted:]
+    victims += choose_victims(situation, now_s, victims)
     workers = {worker.worker_id: worker for worker in situation.workers}
     empty = tuple(v for v in victims if is_empty(v, workers, pods[v.pod]))
     busy = tuple(replace(v, is_confirmed=False) for v in victims if v not in empty)
-    is_patient = math.isinf(situation.cordon_timeout_s)
-    is_over = now_s - state.started_s >= situation.cordon_timeout_s
-    if busy and not is_over and not (is_patient and empty):
-        kept = replace(state, victims=(*empty, *busy))
-        actions = (*_release(dropped, situation), *_cordon(kept.victims, situation))
-        return Step(actions=actions, state=kept)
+    let_be = tuple(v for v in busy if now_s - v.since_s >= situation.cordon_timeout_s)
+    kept = tuple(v for v in victims if v in empty)
+    kept += tuple(v for v in busy if v not in let_be)
+    gone = (*dropped, *let_be)
+    marked = _marked_besides((*empty, *gone), situation)
+    released = (
+        *_release(gone, situation),
+        *_costs(marked, 0, situation),
+        *_abandoned(let_be),
+    )
+    floor = situation.present - len(kept) if let_be else None
+    if not kept:
+        return Step(actions=released, floor=floor)
+    state = replace(state, victims=kept)
     if not empty:
-        actions = (*_release((*dropped, *busy), situation), _abandoned(busy))
-        return Step(actions=actions, floor=situation.deployment.replicas)
-    let_be = () if is_patient else busy
-    kept = replace(state, victims=(*empty, *(busy if is_patient else ())))
-    confirmed = _confirm(kept, empty, situation, now_s)
-    released = _release((*dropped, *let_be), situation)
-    floor = situation.present - len(empty) if let_be else None
+        return Step(actions=(*released, *_cordon(kept, situation)), state=state, floor=floor)
+    confirmed = _confirm(state, empty, situation, now_s)
     return replace(
         confirmed,
         actions=(*released, *confirmed.actions),
@@ -135,13 +157,14 @@ def _go_on(state: ScaleDown, situation: Situation, now_s: float) -> Step:
 def _confirm(state: ScaleDown, empty: Sequence[Victim], situation: Situation, now_s: float) -> Step:
     """Make the empty victims' cordons final; scale when it is proven that this held."""
     workers = {worker.worker_id: worker for worker in situation.workers}
-    finals = tuple(_confirmed(victim, workers) for victim in empty)
+    finals = tuple(_confirmed(victim, workers, now_s) for victim in empty)
     began_s = now_s if state.finalized_s is None else state.finalized_s
     waiting = tuple(victim for victim in state.victims if victim not in empty)
     state = replace(state, victims=(*finals, *waiting), finalized_s=began_s)
     marks = _costs([victim.pod for victim in finals], VICTIM_COST, situation)
     actions = (*_cordon(state.victims, situation), *marks)
-    are_proven = all(is_proven(victim, workers) for victim in empty)
+    are_proven = all(is_proven(victim, workers, now_s) for victim in empty)
+    are_proven = are_proven and not _marked_besides(finals, situation)
     if are_proven and _controller_has_seen(finals, situation):
         to = situation.present - len(finals)
         scaled = replace(state, scaled_to=to, guard=situation.deployment.resource_version)
@@ -151,11 +174,12 @@ def _confirm(state: ScaleDown, empty: Sequence[Victim], situation: Situation, no
     return Step(actions=actions, state=state)
 
 
-def _confirmed(victim: Victim, workers: Mapping[str, WorkerStatus]) -> Victim:
+def _confirmed(victim: Victim, workers: Mapping[str, WorkerStatus], now_s: float) -> Victim:
     if victim.is_confirmed:
         return victim
     worker = workers.get(victim.worker_id)
-    return replace(victim, is_confirmed=True, beat_ms=worker.seen_ms if worker else 0)
+    beat_ms = worker.seen_ms if worker else 0
+    return replace(victim, is_confirmed=True, confirmed_s=now_s, beat_ms=beat_ms)
 
 
 def _controller_has_seen(victims: Sequence[Victim], situation: Situation) -> bool:
@@ -224,9 +248,10 @@ def _stuck(state: ScaleDown, situation: Situation) -> Step:
     return Step(actions=actions, floor=situation.deployment.replicas)
 
 
-def _at_once(situation: Situation) -> Step:
+def _at_once(situation: Situation, now_s: float) -> Step:
     """Drain and Immediate: the kubelet's TERM does the rest; idle workers still go first."""
-    marks = _costs([victim.pod for victim in choose_victims(situation)], VICTIM_COST, situation)
+    victims = choose_victims(situation, now_s)
+    marks = _costs([victim.pod for victim in victims], VICTIM_COST, situation)
     return Step(actions=(*marks, _scale(situation, situation.target)))
 
 
@@ -245,6 +270,16 @@ def _costs(names: Iterable[str], cost: int, situation: Situation) -> tuple[Actio
         for name in dict.fromkeys(names)
         if name in pods and pods[name].deletion_cost != cost
     )
+
+
+def _marked_besides(victims: Sequence[Victim], situation: Situation) -> list[str]:
+    """Pods that would go first although it is not their turn; an operator before us marked them."""
+    names = {victim.pod for victim in victims}
+    return [
+        pod.name
+        for pod in situation.alive.values()
+        if pod.deletion_cost == VICTIM_COST and pod.name not in names
+    ]
 
 
 def _cordon(victims: Sequence[Victim], situation: Situation) -> tuple[Action, ...]:
@@ -271,8 +306,11 @@ def _release(victims: Iterable[Victim], situation: Situation) -> tuple[Action, .
     )
 
 
-def _abandoned(busy: Sequence[Victim]) -> EmitEvent:
-    return EmitEvent(
+def _abandoned(busy: Sequence[Victim]) -> tuple[EmitEvent, ...]:
+    if not busy:
+        return ()
+    event = EmitEvent(
         reason=EventReason.SCALE_DOWN_ABANDONED,
         message=f"{len(busy)} worker(s) stayed busy beyond the cordon time-out and are kept.",
     )
+    return (event,)

@@ -7,11 +7,15 @@ worker container does not run (no node, no image, between two crashes) is certai
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from windlass.control_plane.heartbeats import WorkerStatus
 from windlass_operator.models.workerpool import ScaleDownPolicy
 from windlass_operator.observed import DeploymentView, PodView
+
+#: So long a pod has its mark before replicas falls. Another victim that is busy still is not ready
+#: either: only the mark tells the two apart, and a controller's view of pods may be behind.
+MARKED_S = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,13 +23,17 @@ class Victim:
     """A pod that is to go, and its worker; '' for a pod whose worker never came up.
 
     Attributes:
+        since_s: When it was chosen.
         is_confirmed: It was seen empty while cordoned, and its cordon was made final.
+        confirmed_s: When that was.
         beat_ms: Heartbeat that showed so; only a later one proves that the final cordon held.
     """
 
     pod: str
     worker_id: str
+    since_s: float = 0.0
     is_confirmed: bool = False
+    confirmed_s: float = 0.0
     beat_ms: int = 0
 
 
@@ -35,8 +43,7 @@ class Situation:
 
     Attributes:
         target: Replicas wanted of this Deployment.
-        cordon_timeout_s: How long a victim may be busy before it is let be; infinite: for ever,
-            and whoever is empty goes without waiting for the others.
+        cordon_timeout_s: How long a victim may be busy before it is let be; infinite: for ever.
         workers_known: Heartbeats could be read; without them nobody is taken away.
     """
 
@@ -65,14 +72,23 @@ def has_running_worker(pod: PodView) -> bool:
                             and not pod.waiting_reason)  # fmt: skip
 
 
-def choose_victims(situation: Situation) -> tuple[Victim, ...]:
-    """Choose as many pods as are to go: without a worker, then idle, then the least loaded."""
+def choose_victims(
+    situation: Situation, now_s: float, chosen: Sequence[Victim] = ()
+) -> tuple[Victim, ...]:
+    """Choose as many pods as are to go: without a worker, then idle, then the least loaded.
+
+    Args:
+        situation: What there is.
+        now_s: The instant.
+        chosen: Those that were chosen before; only the others are returned.
+    """
     by_host = {worker.hostname: worker for worker in situation.workers}
-    count = max(0, situation.present - situation.target)
+    count = max(0, situation.present - situation.target - len(chosen))
+    before = {victim.pod for victim in chosen}
     candidates = [
         pod
         for pod in situation.alive.values()
-        if pod.name in by_host or not has_running_worker(pod)
+        if pod.name not in before and (pod.name in by_host or not has_running_worker(pod))
     ]
 
     def rank(pod: PodView) -> tuple[int, int, float]:
@@ -82,13 +98,29 @@ def choose_victims(situation: Situation) -> tuple[Victim, ...]:
         load = worker.busy + worker.held
         return (1 if load == 0 else 2, load, -pod.created_s)
 
-    chosen = sorted(candidates, key=rank)[:count]
     return tuple(
         Victim(
             pod=pod.name,
             worker_id=by_host[pod.name].worker_id if pod.name in by_host else "",
+            since_s=now_s,
         )
-        for pod in chosen
+        for pod in sorted(candidates, key=rank)[:count]
+    )
+
+
+def with_workers(victims: Sequence[Victim], workers: Sequence[WorkerStatus]) -> tuple[Victim, ...]:
+    """Give victims the worker that runs in their pod now.
+
+    One that was chosen before its worker came up, or whose worker was started anew since, would
+    otherwise never be cordoned, and never be known to be empty.
+    """
+    known = {worker.worker_id for worker in workers}
+    by_host = {worker.hostname: worker.worker_id for worker in workers}
+    return tuple(
+        victim
+        if victim.worker_id in known or victim.pod not in by_host
+        else replace(victim, worker_id=by_host[victim.pod], is_confirmed=False, beat_ms=0)
+        for victim in victims
     )
 
 
@@ -100,7 +132,11 @@ def is_empty(victim: Victim, workers: Mapping[str, WorkerStatus], pod: PodView) 
     return worker.cordoned_since_ms > 0 and worker.busy == 0 and worker.held == 0
 
 
-def is_proven(victim: Victim, workers: Mapping[str, WorkerStatus]) -> bool:
-    """Whether its worker has spoken since its cordon was made final: empty then is empty now."""
+def is_proven(victim: Victim, workers: Mapping[str, WorkerStatus], now_s: float) -> bool:
+    """Whether its worker has spoken since its cordon was made final: empty then is empty now.
+
+    Its mark as the cheapest must have reached the ReplicaSet's controller too.
+    """
     worker = workers.get(victim.worker_id)
-    return victim.is_confirmed and (worker is None or worker.seen_ms > victim.beat_ms)
+    has_spoken = worker is None or worker.seen_ms > victim.beat_ms
+    return victim.is_confirmed and has_spoken and now_s - victim.confirmed_s >= MARKED_S

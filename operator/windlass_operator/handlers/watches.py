@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import kopf
@@ -14,26 +14,24 @@ from windlass_operator.desired.names import MANAGED_BY, OPERATOR, POOL
 from windlass_operator.store import Store
 
 _GROUP, _VERSION = "windlass.dev", "v1alpha1"
-#: (group, version, plural, kind, only with these labels).
-WATCHED: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
-    (_GROUP, _VERSION, "taskqueues", "TaskQueue", {}),
-    (_GROUP, _VERSION, "workerpools", "WorkerPool", {}),
-    ("apps", "v1", "deployments", "Deployment", {POOL: kopf.PRESENT, MANAGED_BY: OPERATOR}),
-    ("", "v1", "pods", "Pod", {POOL: kopf.PRESENT, MANAGED_BY: OPERATOR}),
-    ("", "v1", "serviceaccounts", "ServiceAccount", {POOL: kopf.PRESENT, MANAGED_BY: OPERATOR}),
-    ("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget",
-     {POOL: kopf.PRESENT, MANAGED_BY: OPERATOR}),
-)  # fmt: skip
+_OURS = f"{POOL},{MANAGED_BY}={OPERATOR}"
+#: (group, version, plural, kind, label selector): the server sends nothing else.
+WATCHED: tuple[tuple[str, str, str, str, str], ...] = (
+    (_GROUP, _VERSION, "taskqueues", "TaskQueue", ""),
+    (_GROUP, _VERSION, "workerpools", "WorkerPool", ""),
+    ("apps", "v1", "deployments", "Deployment", _OURS),
+    ("", "v1", "pods", "Pod", _OURS),
+    ("", "v1", "serviceaccounts", "ServiceAccount", _OURS),
+    ("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", _OURS),
+)
 
 
 def register(registry: kopf.OperatorRegistry, store: Store, call: Callable[[], None]) -> None:
     """Add the handlers to a registry."""
     kopf.on.login(registry=registry, id="login")(login)
-    for group, version, plural, kind, labels in WATCHED:
+    for group, version, plural, kind, _ in WATCHED:
         handler = _handler(kind, store, call)
-        kopf.on.event(
-            group, version, plural, labels=labels or None, registry=registry, id=f"watch-{plural}"
-        )(handler)
+        kopf.on.event(group, version, plural, registry=registry, id=f"watch-{plural}")(handler)
 
 
 def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -41,13 +39,16 @@ def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
     return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
-def _handler(kind: str, store: Store, call: Callable[[], None]) -> Callable[..., None]:
-    def on_event(event: kopf.RawEvent, **_: Any) -> None:
+def _handler(
+    kind: str, store: Store, call: Callable[[], None]
+) -> Callable[..., Coroutine[Any, Any, None]]:
+    # Not a plain function: kopf would run it in a thread, beside a tick that reads the store.
+    async def on_event(event: kopf.RawEvent, **_: Any) -> None:
         body: dict[str, Any] = {"kind": kind, **event["object"]}
         if event["type"] == "DELETED":
             store.drop(kind, body)
-        else:
-            store.put(kind, body)
+        elif not store.put(kind, body):
+            return  # the answer to a write of ours told it already
         call()
 
     return on_event

@@ -246,4 +246,5 @@ class Driver:
 
 def _without_version(body: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {k: v for k, v in body["metadata"].items() if k != "resourceVersion"}
-    return {**body, "metadata": metadata}
+    rest = {k: v for k, v in body.items() if k != "apiVersion"}  # the store keeps none
+    return {**rest, "metadata": metadata}

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from operator_builders import NOW_S, make_observed, make_pool
 from windlass_operator import pool_children
 from windlass_operator.field_owners import taken_fields
-from windlass_operator.observed import PoolObserved
+from windlass_operator.observed import ChildView, PoolObserved
 from windlass_operator.plan import ApplyObject, EmitEvent, Plan
 from windlass_operator.pool_children import MOST_FIGHTS, TRUCE_S
 from windlass_operator.pool_memory import PoolMemory
+from windlass_operator.readings import read_child
 from windlass_operator.reasons import EventReason
 from windlass_operator.reduce_pool import reduce_pool
 
@@ -25,28 +27,31 @@ def owned_by(value: Any) -> Any:
     return {f"f:{k}": owned_by(v) for k, v in value.items()} if isinstance(value, dict) else {}
 
 
+def child_of(body: dict[str, Any]) -> ChildView:
+    return read_child(msgspec.json.encode(body), None)
+
+
 def made(paused: bool = False) -> PoolObserved:
     """A pool whose children were applied as they are wanted."""
     observed = make_observed(make_pool(replicas=1, queues=[{"name": "emails"}]))
-    applied: dict[tuple[str, str], str] = {}
-    bodies: dict[tuple[str, str], Any] = {}
+    children: dict[tuple[str, str], ChildView] = {}
     for action in reduce_pool(observed, PoolMemory(), NOW_S).plan.actions:
         if isinstance(action, ApplyObject) and action.manifest["kind"] == KEY[0]:
-            metadata = action.manifest["metadata"]
-            applied[KEY] = metadata["annotations"]["windlass.dev/applied"]
-            bodies[KEY] = {**action.manifest, "metadata": {**metadata, "resourceVersion": "1"}}
+            metadata = {**action.manifest["metadata"], "resourceVersion": "1"}
+            children[KEY] = child_of({**action.manifest, "metadata": metadata})
     pool = make_pool(replicas=1, paused=paused)
-    return replace(observed, pool=pool, applied=applied, bodies=bodies)
+    return replace(observed, pool=pool, children=children)
 
 
 def edited(observed: PoolObserved, version: str) -> PoolObserved:
     """Somebody has taken one field."""
-    body = observed.bodies[KEY]
+    body = observed.children[KEY].body()
     owned = owned_by({k: v for k, v in body.items() if k != "automountServiceAccountToken"})
     owned["f:metadata"]["f:ownerReferences"] = {'k:{"uid":"uid-emails"}': {}}
     entry = {"manager": "windlass-operator", "operation": "Apply", "fieldsV1": owned}
     metadata = {**body["metadata"], "resourceVersion": version, "managedFields": [entry]}
-    return replace(observed, bodies={KEY: {**body, "metadata": metadata}})
+    child = child_of({**body, "metadata": metadata})
+    return replace(observed, children={**observed.children, KEY: child})
 
 
 def corrections(plan: Plan) -> list[Any]:

@@ -68,8 +68,8 @@ def test_a_cordon_older_than_two_minutes_is_a_warning_and_one_event() -> None:
 
 
 def test_a_cordon_of_a_scale_down_under_way_may_be_old() -> None:
-    victims = (Victim(pod="emails-0", worker_id="emails-0@1"),)
-    busy = ScaleDown(deployment="emails", started_s=NOW_S, victims=victims)
+    victims = (Victim(pod="emails-0", worker_id="emails-0@1", since_s=NOW_S),)
+    busy = ScaleDown(deployment="emails", victims=victims)
     memory = PoolMemory(scale_downs={"emails": busy})
     pool = make_pool(replicas=0)
 

@@ -25,10 +25,18 @@ from windlass_operator.plan import (
     UncordonWorker,
 )
 from windlass_operator.pool_memory import PoolMemory
-from windlass_operator.pool_replicas import SETTLE_S, TRUCE_S, Replicas, plan_replicas
+from windlass_operator.pool_replicas import (
+    ASKED_AGAIN_S,
+    SETTLE_S,
+    TRUCE_S,
+    Replicas,
+    plan_replicas,
+)
 from windlass_operator.reasons import EventReason
+from windlass_operator.scale_down import ScaleDown
 from windlass_operator.scaling.decide import Reason, ScaleDecision
 from windlass_operator.scaling.stabilize import Hold, Memory
+from windlass_operator.victims import Victim
 
 
 def decision(replicas: int) -> ScaleDecision:
@@ -248,3 +256,20 @@ def test_a_floor_holds_for_one_window_and_no_longer() -> None:
 
     assert held.actions == ()
     assert any(isinstance(a, CordonWorker) for a in later.actions)
+
+
+def test_what_was_asked_for_by_hand_is_tried_again_soon_after_busy_workers_were_let_be() -> None:
+    observed = make_observed(
+        make_pool(replicas=0),
+        deployments=(make_deployment(replicas=1, ready=0),),
+        pods=(make_pod("p0", is_ready=False),),
+        workers=(make_worker("p0", busy=1, cordoned_since_ms=1),),
+    )
+    victim = Victim(pod="p0", worker_id="p0@1", since_s=NOW_S - 60)
+    under_way = {"emails": ScaleDown(deployment="emails", victims=(victim,))}
+    memory = replace(settled("emails", 1), scale_downs=under_way)
+
+    result = plan_replicas(observed, memory, observed.deployments[0], decision(0), NOW_S)
+
+    assert result.memory.scale_downs == {}
+    assert result.memory.floors == {"emails": (1, NOW_S + ASKED_AGAIN_S)}

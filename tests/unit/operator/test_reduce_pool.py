@@ -24,13 +24,13 @@ from operator_builders import (
 )
 from pool_worlds import worlds
 from windlass_operator.desired import names
-from windlass_operator.observed import BrokerError, PoolObserved
+from windlass_operator.observed import BrokerError, ChildView, PoolObserved
 from windlass_operator.plan import ApplyObject, EmitEvent, Plan, SetReplicas, SetStatus
-from windlass_operator.pool_children import APPLIED
 from windlass_operator.pool_memory import PoolMemory
 from windlass_operator.reasons import ConditionReason, EventReason
 from windlass_operator.reduce_pool import PoolOutcome, reduce_pool
 from windlass_operator.scaling.stabilize import Memory
+from windlass_operator.wanted_children import APPLIED
 
 WARM = PoolMemory(scaling=Memory(since_s=0.0, last_active_s=0.0))
 
@@ -53,14 +53,15 @@ def applied(plan: Plan) -> dict[str, Mapping[str, Any]]:
 
 def carried_out(observed: PoolObserved, plan: Plan) -> PoolObserved:
     """The world after the plan: children made, replicas set and their pods ready, status stored."""
-    marks, deployments = dict(observed.applied), {d.name: d for d in observed.deployments}
+    children, deployments = dict(observed.children), {d.name: d for d in observed.deployments}
     pool = observed.pool
     for action in plan.actions:
         match action:
             case ApplyObject():
                 metadata = action.manifest["metadata"]
                 key = (action.manifest["kind"], metadata["name"])
-                marks[key] = metadata["annotations"][APPLIED]
+                mark = metadata["annotations"][APPLIED]
+                children[key] = ChildView(name=key[1], applied=mark)
                 if key[0] == "Deployment":
                     known = deployments.get(key[1])
                     deployments[key[1]] = replace(
@@ -84,7 +85,7 @@ def carried_out(observed: PoolObserved, plan: Plan) -> PoolObserved:
     )
     workers = tuple(make_worker(pod.name) for pod in pods)
     return replace(
-        observed, pool=pool, applied=marks, deployments=tuple(deployments.values()), pods=pods,
+        observed, pool=pool, children=children, deployments=tuple(deployments.values()), pods=pods,
         workers=workers,
     )  # fmt: skip
 

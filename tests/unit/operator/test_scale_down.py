@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from operator_builders import make_deployment, make_pod, make_worker
-from windlass.control_plane.heartbeats import WorkerStatus
+from operator_builders import make_deployment, make_pod
+from situations import busy, cordoned, idle, names, of_kind, situation, under_way
 from windlass_operator.models.workerpool import ScaleDownPolicy
 from windlass_operator.plan import (
     CordonWorker,
@@ -19,49 +18,13 @@ from windlass_operator.plan import (
     UncordonWorker,
 )
 from windlass_operator.reasons import EventReason
-from windlass_operator.scale_down import STUCK_S, VICTIM_COST, ScaleDown, Step, step
-from windlass_operator.victims import Situation, Victim, choose_victims
-
-
-def situation(*workers: WorkerStatus, target: int = 1, **values: Any) -> Situation:
-    pods = values.pop("pods", None)
-    if pods is None:
-        pods = [make_pod(w.hostname, is_ready=not w.cordoned_since_ms) for w in workers]
-    ready = sum(pod.is_ready for pod in pods)
-    given: dict[str, Any] = {
-        "deployment": make_deployment(replicas=len(pods), ready=ready),
-        "policy": ScaleDownPolicy.IDLE_ONLY,
-        "cordon_timeout_s": 60.0,
-        **values,
-    }
-    return Situation(pods=pods, workers=workers, target=target, **given)
-
-
-def idle(name: str, **values: Any) -> WorkerStatus:
-    return make_worker(name, **{"seen_ms": 1000, **values})
-
-
-def busy(name: str, **values: Any) -> WorkerStatus:
-    return idle(name, busy=1, **values)
-
-
-def cordoned(name: str, seen_ms: int = 1000, **values: Any) -> WorkerStatus:
-    return idle(name, cordoned_since_ms=1, seen_ms=seen_ms, **values)
-
-
-def names(victims: tuple[Victim, ...]) -> list[str]:
-    return [victim.pod for victim in victims]
-
-
-def of_kind(result: Step, kind: type) -> list[Any]:
-    return [action for action in result.actions if isinstance(action, kind)]
-
-
-def under_way(*pods: str, is_confirmed: bool = False, **values: Any) -> ScaleDown:
-    victims = tuple(
-        Victim(pod=p, worker_id=f"{p}@1", is_confirmed=is_confirmed, beat_ms=1000) for p in pods
-    )
-    return ScaleDown(deployment="emails", started_s=0.0, victims=victims, **values)
+from windlass_operator.scale_down import (
+    STUCK_S,
+    VICTIM_COST,
+    Step,
+    step,
+)
+from windlass_operator.victims import Situation, choose_victims
 
 
 @pytest.mark.parametrize(
@@ -114,7 +77,7 @@ def under_way(*pods: str, is_confirmed: bool = False, **values: Any) -> ScaleDow
     ],
 )  # fmt: skip
 def test_choosing(sentence: str, world: Situation, expected: list[str]) -> None:
-    assert names(choose_victims(world)) == expected, sentence
+    assert names(choose_victims(world, 10.0)) == expected, sentence
 
 
 def test_a_scale_down_begins_with_a_cordon_and_no_scale() -> None:
@@ -202,6 +165,16 @@ def test_of_several_victims_the_empty_go_and_the_busy_are_let_be() -> None:
     assert names(result.state.victims) == ["b"]
     assert of_kind(result, UncordonWorker) == [UncordonWorker(worker_id="c@1")]
     assert result.floor == 2
+
+
+def test_who_is_empty_goes_without_waiting_for_the_busy() -> None:
+    first = step(under_way("b", "c"), situation(cordoned("b"), cordoned("c", busy=1), target=0), 5)
+    world = situation(cordoned("b", seen_ms=2000), cordoned("c", seen_ms=2000, busy=1), target=0)
+    second = step(first.state, world, 7.0)
+
+    assert [a.replicas for a in of_kind(second, SetReplicas)] == [1]
+    assert second.floor is None
+    assert not of_kind(second, UncordonWorker)
 
 
 def test_an_old_version_gives_up_empty_workers_without_waiting_for_busy_ones() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from replica_set import ReplicaSetWorld
+from replica_set import BEAT_S, ReplicaSetWorld
 from windlass_operator.models.workerpool import ScaleDownPolicy
 from windlass_operator.scale_down import ScaleDown, step
 
@@ -71,6 +71,31 @@ def test_no_busy_pod_is_removed_in_a_thousand_random_scale_downs(block: int) -> 
 
     assert tally.removed >= 100, tally
     assert tally.wrong_victims <= tally.removed // 20, tally
+
+
+class Idle(random.Random):
+    """Chance by which pods start and turn ready at once, and nobody ever gets work."""
+
+    def random(self) -> float:
+        return 0.2
+
+
+def test_pods_that_have_only_just_started_are_gone_in_seconds_too() -> None:
+    """Once they waited for the time-out: chosen before their workers came up, never cordoned."""
+    world = ReplicaSetWorld(Idle(), replicas=1)
+    world.replicas = 3
+    world.settle()
+    state: ScaleDown | None = None
+    began_s = world.now_s
+    while world.pods and world.now_s < began_s + 120:
+        done = step(state, world.observe(0, ScaleDownPolicy.IDLE_ONLY, 60.0), world.now_s)
+        assert world.apply(done.actions)
+        state = done.state
+        world.pass_time(1)
+
+    # Two heartbeats, and a few looks.
+    assert world.now_s - began_s <= 3 * BEAT_S
+    assert not world.pods
 
 
 def test_the_simulation_would_see_a_busy_pod_removed() -> None:
