@@ -23,6 +23,7 @@ from windlass.arguments import check_containers
 from windlass.control import Control
 from windlass.declaring import AnyTask, Declaring
 from windlass.errors import ConfigurationError
+from windlass.periodic import Periodic
 from windlass.publishing import Call
 from windlass.results import handle
 from windlass.routing import Router
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _ARGUMENTS = {"broker_url": "broker", "result_backend": "backend"}
 
 
-class Windlass(Declaring):
+class Windlass(Periodic, Declaring):
     """An application: its settings and its tasks.
 
     Args:
@@ -70,7 +71,8 @@ class Windlass(Declaring):
         namespace: str | None = None,
         **settings: Any,  # each checked against its own type
     ) -> None:
-        super().__init__(main, task_cls)
+        Declaring.__init__(self, main, task_cls)
+        Periodic.__init__(self)
         self.conf = Conf(
             _arguments(broker=broker, backend=backend, include=include, settings=settings),
             origins=_ARGUMENTS,
@@ -194,7 +196,7 @@ class Windlass(Declaring):
         """The result backend, None when results are off. Made on first use.
 
         Raises:
-            ConfigurationError: It is not the broker's own server and database.
+            ConfigurationError: It is none that is supported.
         """
         if not self._backend_known:
             with self._lock:
@@ -281,11 +283,13 @@ class Windlass(Declaring):
             self._finalized = True  # before the imports: they may look at the app
             try:
                 self._import_task_modules(self.conf.current)
+                self._announce(self.on_after_configure)
                 _ = self.router  # a bad route is found here, not at the first call
             except BaseException:
                 self._finalized = False
                 raise
             self.conf.freeze()
+            self._announce(self.on_after_finalize)
 
     @property
     def finalized(self) -> bool:
@@ -316,6 +320,8 @@ class Windlass(Declaring):
         """Close the connections, those of the running event loop too."""
         if self._broker is not None:
             await self._broker.aclose()
+        if self._backend is not None:
+            await self._backend.aclose()
         self.close()
 
     async def __aenter__(self) -> Self:

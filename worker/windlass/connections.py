@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 from windlass.brokers.base import StoredResult
@@ -30,8 +30,18 @@ if TYPE_CHECKING:
     AnyBroker: TypeAlias = RedisBroker | MemoryBroker
     AnyResults: TypeAlias = RedisResults | MemoryResults
 
-#: Address schemes of Redis, as redis-py knows them.
-REDIS_SCHEMES = ("redis", "rediss", "unix")
+#: Address schemes of Redis: one server, Sentinels, a cluster; with an s over TLS.
+REDIS_SCHEMES = (
+    "redis", "rediss", "unix", "sentinel", "redis+sentinel", "rediss+sentinel", "redis+cluster",
+    "rediss+cluster",
+)  # fmt: skip
+#: What the settings for TLS make of an address.
+_OVER_TLS = {
+    "redis": "rediss",
+    "sentinel": "rediss+sentinel",
+    "redis+sentinel": "rediss+sentinel",
+    "redis+cluster": "rediss+cluster",
+}
 _ALIASES = {"redis+socket": "unix"}  # Celery's spelling
 #: In this process: "memory://" or "memory://name"; apps with the same address share it.
 _MEMORY = "memory"
@@ -60,10 +70,8 @@ def make_broker(settings: Settings) -> AnyBroker:
         address,
         keyspace=settings.keyspace,
         retry=retry if settings.task_publish_retry else PublishRetry(max_retries=0),
-        options={
-            "socket_connect_timeout": settings.broker_connection_timeout,
-            **settings.broker_transport_options,
-        },
+        options=_options(settings, settings.broker_transport_options, settings.broker_use_ssl),
+        has_outbox=settings.results_enabled and is_elsewhere(settings),
         max_deliveries=settings.max_deliveries,
         lost_result=partial(_lost_result, settings),
     )
@@ -111,7 +119,20 @@ def broker_address(settings: Settings) -> str:
         if os.environ.get("CELERY_BROKER_URL"):
             msg += " CELERY_BROKER_URL is set and not read here: rename it."
         raise ConfigurationError(msg)
-    return url if _is_memory(url) else _redis_address(url, "broker_url", "brokers")
+    if _is_memory(url):
+        return url
+    return _redis_address(url, "broker_url", "brokers", is_tls=bool(settings.broker_use_ssl))
+
+
+def _options(
+    settings: Settings, given: Mapping[str, Any], tls: bool | Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Merge what the settings say of a connection."""
+    return {
+        "socket_connect_timeout": settings.broker_connection_timeout,
+        **given,
+        **(tls if isinstance(tls, Mapping) else {}),
+    }
 
 
 def make_backend(settings: Settings, broker: Callable[[], AnyBroker]) -> AnyResults | None:
@@ -122,7 +143,7 @@ def make_backend(settings: Settings, broker: Callable[[], AnyBroker]) -> AnyResu
         broker: Gives the broker; not called when results are off.
 
     Raises:
-        ConfigurationError: It is not the broker's own server and database.
+        ConfigurationError: It is none that is supported.
     """
     if not settings.results_enabled:
         return None
@@ -134,19 +155,38 @@ def make_backend(settings: Settings, broker: Callable[[], AnyBroker]) -> AnyResu
         return store.store.results
     from windlass.results.redis import RedisResults  # noqa: PLC0415 - see the module's docstring
 
-    return RedisResults(store.links, store.async_links, store.keys)
+    if not is_elsewhere(settings):
+        return RedisResults(store.links, store.async_links, store.keys)
+    from windlass.results.outbox import make_outbox_results  # noqa: PLC0415 - rarely needed
+
+    return make_outbox_results(
+        store,
+        _backend_address(settings),
+        _options(
+            settings, settings.result_backend_transport_options, settings.redis_backend_use_ssl
+        ),
+    )
 
 
 def check_backend(settings: Settings) -> None:
-    """Refuse a result backend that is not the broker's own server and database.
+    """Refuse a result backend that there is none of, or that does not fit the broker.
 
     Raises:
-        ConfigurationError: It is another one; names both, without their passwords.
+        ConfigurationError: Names both addresses, without their passwords.
+    """
+    is_elsewhere(settings)
+
+
+def is_elsewhere(settings: Settings) -> bool:
+    """Whether results are kept in another database than the broker's, so that they are copied.
+
+    Raises:
+        ConfigurationError: The backend is none that is supported, or does not fit the broker.
     """
     broker = broker_address(settings)
     backend = settings.result_backend or ""
     if _is_memory(broker) and _is_memory(backend):
-        return  # the outcomes of a broker in memory are with it, whatever follows memory://
+        return False  # the outcomes of a broker in memory are with it, whatever follows memory://
     if _is_memory(broker) != _is_memory(backend):
         msg = (
             f"Setting result_backend is {scrub(backend)!r}, and broker_url is {scrub(broker)!r}. "
@@ -154,23 +194,24 @@ def check_backend(settings: Settings) -> None:
             "memory, 'redis://' with one on Redis."
         )
         raise ConfigurationError(msg)
-    if backend not in ("redis://", "rediss://"):
-        backend = _redis_address(backend, "result_backend", "result backends")
-        if _database(backend) != _database(broker):
-            msg = (
-                f"Setting result_backend is {scrub(backend)}, and broker_url is "
-                f"{scrub(broker)}. Expected the same server and database (an outcome and its "
-                "acknowledgement are one transaction); other result stores come in a later "
-                "version. Set result_backend='redis://', which is the broker's own."
-            )
-            raise ConfigurationError(msg)
+    if backend in ("redis://", "rediss://"):
+        return False  # says: the broker's own
+    place = _place(_backend_address(settings), settings.result_backend_transport_options)
+    return place != _place(broker, settings.broker_transport_options)
+
+
+def _backend_address(settings: Settings) -> str:
+    return _redis_address(
+        settings.result_backend or "", "result_backend", "result backends",
+        is_tls=bool(settings.redis_backend_use_ssl),
+    )  # fmt: skip
 
 
 def _is_memory(url: str) -> bool:
     return url.startswith(f"{_MEMORY}://")
 
 
-def _redis_address(url: str, setting: str, what: str) -> str:
+def _redis_address(url: str, setting: str, what: str, *, is_tls: bool = False) -> str:
     scheme, separator, rest = url.partition("://")
     scheme = _ALIASES.get(scheme, scheme)
     if not separator or scheme not in REDIS_SCHEMES:
@@ -180,17 +221,23 @@ def _redis_address(url: str, setting: str, what: str) -> str:
             f"process; other {what} come in later versions."
         )
         raise ConfigurationError(msg)
-    return f"{scheme}://{rest}"
+    return f"{_OVER_TLS.get(scheme, scheme) if is_tls else scheme}://{rest}"
 
 
-def _database(url: str) -> tuple[str, int]:
+def _place(url: str, options: Mapping[str, Any]) -> tuple[object, ...]:
     """Return what tells one Redis database from another: where the server is, and the number."""
+    if "+" in url.partition("://")[0] or url.startswith("sentinel://"):
+        from windlass.redis_store.topology import parse  # noqa: PLC0415 - rarely needed
+
+        topology = parse(url, options)
+        number = int(urlsplit(topology.url).path.strip("/") or 0)
+        return (frozenset(topology.nodes), topology.master_name, number)
     parts = urlsplit(url)
     query = parse_qs(parts.query)
-    number = query.get("db", query.get("virtual_host", ["0"]))[-1]
+    number_text = query.get("db", query.get("virtual_host", ["0"]))[-1]
     if parts.scheme == "unix":
-        return parts.path, int(number or 0)
+        return parts.path, int(number_text or 0)
     in_path = parts.path.strip("/")
     host = (parts.hostname or "localhost").lower()
     host = "localhost" if host in ("127.0.0.1", "::1") else host
-    return f"{host}:{parts.port or 6379}", int(in_path or number or 0)
+    return f"{host}:{parts.port or 6379}", int(in_path or number_text or 0)

@@ -281,12 +281,13 @@ def test_results_are_off_unless_a_backend_is_set() -> None:
     ],
 )
 def test_backend_on_the_brokers_own_database_is_accepted(broker: str, backend: str) -> None:
-    connections.check_backend(Settings(broker_url=broker, result_backend=backend))
+    assert not connections.is_elsewhere(Settings(broker_url=broker, result_backend=backend))
 
 
 @pytest.mark.parametrize(
     ("broker", "backend"),
     [
+        ("sentinel://a?master_name=m", "sentinel://a?master_name=other"),
         ("redis://h/0", "redis://h/1"),
         ("redis://h", "redis://other"),
         ("redis://h:6379", "redis://h:6380"),
@@ -294,11 +295,35 @@ def test_backend_on_the_brokers_own_database_is_accepted(broker: str, backend: s
         ("redis://localhost", "unix:///a.sock"),
     ],
 )
-def test_backend_on_another_database_is_refused_with_the_way_out(broker: str, backend: str) -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"same server and database.*result_backend='redis"
-    ):
-        connections.check_backend(Settings(broker_url=broker, result_backend=backend))
+def test_backend_on_another_database_is_accepted_and_copied_to(broker: str, backend: str) -> None:
+    assert connections.is_elsewhere(Settings(broker_url=broker, result_backend=backend))
+
+
+@pytest.mark.parametrize(
+    ("broker", "options", "backend"),
+    [
+        ("sentinel://a;b/1?master_name=m", {}, "sentinel://b:26379;sentinel://a:26379/1"),
+        ("redis+cluster://a,b", {}, "redis+cluster://b:6379;a"),
+        ("rediss+cluster://a", {"socket_timeout": 3}, "rediss+cluster://user:pw@a"),
+    ],
+)
+def test_backend_in_the_brokers_own_group_of_servers_is_no_other_one(
+    broker: str, options: dict[str, object], backend: str
+) -> None:
+    settings = Settings(
+        broker_url=broker,
+        broker_transport_options=options,
+        result_backend=backend,
+        result_backend_transport_options={"master_name": "m"} if "sentinel" in backend else {},
+    )
+
+    assert not connections.is_elsewhere(settings)
+
+
+def test_tls_settings_make_the_address_speak_tls() -> None:
+    settings = Settings(broker_url="redis://h", broker_use_ssl={"ssl_ca_certs": "/ca.crt"})
+
+    assert connections.broker_address(settings) == "rediss://h"
 
 
 @pytest.mark.parametrize("backend", ["rpc://", "db+sqlite:///r.db", "django-db", "cache+memory://"])

@@ -17,7 +17,6 @@ import msgspec
 from windlass.brokers.base import (
     Answers,
     BrokerHealth,
-    Bury,
     Capability,
     ControlMessage,
     Fetched,
@@ -28,7 +27,8 @@ from windlass.brokers.base import (
 )
 from windlass.brokers.publish_retry import PublishRetry
 from windlass.brokers.redis_continuations import Continuations
-from windlass.continuations import Continuation
+from windlass.brokers.redis_upkeep import Upkeep
+from windlass.continuations import Continuation, Part, Waiting
 from windlass.errors import BrokerAccessError, BrokerError, OperationalError
 from windlass.messages import Outgoing
 from windlass.redis_store.async_connection import AsyncLinks
@@ -57,12 +57,13 @@ class RedisBroker:
     """Implements `windlass.brokers.base.Broker`.
 
     Args:
-        url: redis://, rediss:// or unix:// address.
+        url: Of one server, of Sentinels or of a cluster; see `windlass.redis_store.topology`.
         keyspace: Everything this broker touches is under it.
         retry: How often an enqueue is tried again when the connection fails.
         options: Of the connection, as `windlass.redis_store.address` reads them.
         max_deliveries: The cap where a queue record names none.
         lost_result: Builds the outcome of a message that dies because its worker was lost.
+        has_outbox: Outcomes are copied to another store (`windlass.results.outbox`).
     """
 
     capabilities = frozenset(Capability)
@@ -76,16 +77,18 @@ class RedisBroker:
         options: Mapping[str, Any] | None = None,
         max_deliveries: int = 3,
         lost_result: Callable[[str], StoredResult | None] = _no_result,
+        has_outbox: bool = False,
     ) -> None:
         self.url = url
-        self.keys = Keys(keyspace)
+        self.keys = Keys(keyspace, has_outbox=has_outbox)
         self.links = Links(url, options=options, keyspace=keyspace)
         self.async_links = AsyncLinks(url, options=options, keyspace=keyspace)
         self.commands = Commands(self.keys, max_deliveries)
         self.lost_result = lost_result
         self.retry = retry or PublishRetry()
         self.continuations = Continuations(self.links, self.keys, self.commands)
-        self._revoker = Revoker(self.links, self.keys)
+        self._upkeep = Upkeep(self.links, self.keys, self.commands, self.continuations)
+        self._revoker = Revoker(self.links, self.keys, self.continuations.finish)
         self._wake: WakeLink | None = None
         self._control: ChannelLink | None = None
         self._turn = -1
@@ -249,43 +252,23 @@ class RedisBroker:
 
     def reap(self, queue: str, worker: str) -> int:
         """Return expired leases to ready, or bury those at the cap. Returns how many moved."""
-        keys, q = self.keys, self.keys.queue(queue)
-        touched = (
-            keys.messages, keys.attempts, q.leased, q.leases, q.grants, q.left, q.wake, q.idle,
-            q.record, *q.by_urgency,
-        )  # fmt: skip
-        args = (self.commands.now, self.commands.max_deliveries)
-        ready, over = self.links.call([script("reap_expired").command(touched, args)])[0]
-        burials: list[SettleCall] = [
-            self.commands.bury(
-                Bury(
-                    id=id_.decode(),
-                    queue=queue,
-                    token=int(token),
-                    reason="max_deliveries",
-                    detail="the worker that ran it was lost: its lease ran out",
-                    worker=worker,
-                    result=self.lost_result(id_.decode()),
-                ),
-                crashed=True,
-            )
-            for id_, token in zip(over[::2], over[1::2], strict=True)
-        ]
-        replies = self.links.call([call.command for call in burials]) if burials else []
-        spared = sum(len(call.stale(r)) for call, r in zip(burials, replies, strict=True))
-        return int(ready) + len(burials) - spared
+        return self._upkeep.reap(queue, worker, self.lost_result)
 
     def unpark(self, queue: str, tasks: Sequence[str]) -> int:
         """Make parked messages of these tasks ready again. Returns how many."""
-        keys, q = self.keys, self.keys.queue(queue)
-        touched = (keys.messages, q.parked, q.wake, q.idle, *q.by_urgency)
-        cursor, total = b"0", 0
-        while True:
-            call = script("unpark").command(touched, (cursor, *tasks))
-            cursor, ready = self.links.call([call])[0]
-            total += int(ready)
-            if cursor == b"0":
-                return total
+        return self._upkeep.unpark(queue, tasks)
+
+    def deliver(self, parts: Sequence[Part]) -> None:
+        """Give parts to their continuations outside of a commit; safe to repeat."""
+        self.continuations.deliver(parts)
+
+    def sweep(self, older_than_ms: int, limit: int) -> int:
+        """Look after continuations that were last looked at so long ago; returns how many ended."""
+        return self.continuations.sweep(older_than_ms, limit)
+
+    def waiting(self, continuation_ids: Sequence[str]) -> list[Waiting | None]:
+        """Return continuations as they are, None for one that is gone."""
+        return self.continuations.waiting(continuation_ids)
 
     def set_state(self, message_id: str, queue: str, token: int, result: StoredResult) -> bool:
         """Store a state that does not end the message; False when the lease is lost."""
@@ -347,16 +330,7 @@ class RedisBroker:
 
     def purge(self, queue: str) -> int:
         """Delete what waits in the queue: ready, scheduled, parked. Returns how many."""
-        keys, q = self.keys, self.keys.queue(queue)
-        touched = (
-            keys.messages, keys.attempts, q.scheduled, q.parked, q.condemned, *q.by_urgency,
-        )  # fmt: skip
-        total = 0
-        while True:
-            deleted, more = self.links.call([script("purge").command(touched, (500,))])[0]
-            total += int(deleted)
-            if not more:
-                return total
+        return self._upkeep.purge(queue)
 
     def ping(self) -> None:
         """Raise OperationalError unless the broker answers."""

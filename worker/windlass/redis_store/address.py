@@ -219,6 +219,11 @@ def read_address(url: str, options: Mapping[str, Any] | None = None) -> Address:
             "redis://[user:password@]host[:port]/db, rediss://… for TLS, or unix://path."
         ) from error
     tls = {n.removeprefix("ssl_"): value for n, value in given.items() if n in _TLS_NAMES}
+    if tls and parts.scheme != "rediss":
+        raise ConfigurationError(
+            f"Connection option ssl_{min(tls)} is given, and {safe_url(url)!r} does not speak TLS. "
+            "Expected a rediss:// address, or the setting broker_use_ssl."
+        )
     known = {name: _value(name, value) for name, value in given.items() if _is_known(name)}
     return Address(url=url, tls=Tls(**tls) if parts.scheme == "rediss" else None, **known)
 

@@ -109,11 +109,10 @@ class SentinelRoute(Route):
             address, username=None, password=None, credential_provider=None,
             username_file=None, password_file=None, db=0, client_name=None,
         )  # fmt: skip
-        scheme = "redis" if address.tls is None else "rediss"
-        own = read_address(f"{scheme}://sentinel", topology.sentinel_options)
         if topology.sentinel_options:
-            tls = own.tls if any(n.startswith("ssl_") for n in topology.sentinel_options) else None
-            bare = replace(own, tls=tls or address.tls, url=address.url)
+            has_tls = any(name.startswith("ssl_") for name in topology.sentinel_options)
+            own = read_address(f"redis{'s' * has_tls}://sentinel", topology.sentinel_options)
+            bare = replace(own, tls=own.tls or address.tls, url=address.url)
         self._sentinels = tuple(
             replace(bare, host=host, port=port) for host, port in topology.nodes
         )
@@ -129,7 +128,7 @@ class SentinelRoute(Route):
                 address = self._named_by(sentinel)
                 self._check_role(address)
             except (*_ASK_TROUBLES, OperationalError) as error:
-                troubles.append(f"{_text(sentinel)}: {str(error).rstrip('. ')}")
+                troubles.append(f"{_text(sentinel)}: {_clause(error)}")
                 continue
             self._sentinels = (sentinel, *(s for s in self._sentinels if s != sentinel))
             return address
@@ -151,13 +150,17 @@ class SentinelRoute(Route):
 
     def _check_role(self, address: Address) -> None:
         """A primary that was demoted, or does not know yet that it is one, takes no writes."""
-        reply = self._ask(address, packed("ROLE"))
+        named = f"it names {_text(address)}, which"
+        try:
+            reply = self._ask(address, packed("ROLE"))
+        except _ASK_TROUBLES as error:
+            raise OperationalError(f"{named} cannot be asked: {_clause(error)}") from error
         if isinstance(reply, Refusal):
             if str(reply).startswith("NOPERM"):
                 return  # then a write will tell
-            raise reply
+            raise OperationalError(f"{named} says: {reply}")
         if reply[0] != b"master":
-            raise OperationalError(f"it names {_text(address)}, which is not a primary now")
+            raise OperationalError(f"{named} is not a primary now")
 
 
 class ClusterRoute(Route):
@@ -194,7 +197,7 @@ class ClusterRoute(Route):
             try:
                 reply = self._ask(address, packed("CLUSTER", "SLOTS"))
             except _ASK_TROUBLES as error:
-                troubles.append(f"{_text(address)}: {str(error).rstrip('. ')}")
+                troubles.append(f"{_text(address)}: {_clause(error)}")
                 continue
             if isinstance(reply, Refusal):
                 if str(reply).startswith("NOPERM"):
@@ -251,6 +254,10 @@ class ClusterRoute(Route):
             self._owner = self._at(way[1])
             return True
         return super().is_elsewhere(address, reply)
+
+
+def _clause(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).rstrip(". ")
 
 
 def _placed(address: Address, node: Node) -> Address:

@@ -99,5 +99,8 @@ class ResultBackend(Protocol):
     async def await_raw(self, task_id: str, timeout_s: float | None) -> bytes | None:
         """Async twin of `wait_raw` for one id. Cancelling it leaves nothing behind."""
 
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+
     def close(self) -> None:
         """Close the connections. Call it when nothing waits any more."""

@@ -97,6 +97,9 @@ class MemoryResults:
         finally:
             self._stop_listening([task_id], listener)
 
+    async def aclose(self) -> None:
+        """See `ResultBackend.aclose`."""
+
     def close(self) -> None:
         """Drop everything."""
         with self._lock:

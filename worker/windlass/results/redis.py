@@ -103,7 +103,7 @@ class RedisResults:
             raise  # waiting would not help
         except OperationalError:
             return None  # the wait reconnects, and looks again when its subscription stands
-        return _first_final(task_ids, stored)
+        return first_final(task_ids, stored)
 
     def _wait(
         self,
@@ -131,7 +131,7 @@ class RedisResults:
         """Say that these ids are waited for, now that their channels stand; look at them."""
         try:
             call = self._await(live, left_s)
-            return _first_final(live, self._links.call([call], _patience(left_s))[0])
+            return first_final(live, self._links.call([call], _patience(left_s))[0])
         except BrokerAccessError:
             raise
         except OperationalError:
@@ -182,21 +182,28 @@ class RedisResults:
     async def _first_arrival(
         self, task_id: str, arrivals: asyncio.Queue[bytes | None], timeout_s: float | None
     ) -> bytes:
-        import asyncio  # noqa: PLC0415 - see await_raw
-
         while True:
             raw = await _next_arrival(arrivals)
             if raw is None:
-                try:
-                    raw = (await self._async_links.call([self._await([task_id], timeout_s)]))[0][0]
-                except BrokerAccessError:
-                    raise
-                except OperationalError:
-                    await asyncio.sleep(_RETRY_S)
-                    arrivals.put_nowait(None)
-                    continue
+                raw = await self._aregister(task_id, timeout_s, arrivals)
             if raw is not None and is_final(raw):
                 return bytes(raw)
+
+    async def _aregister(
+        self, task_id: str, timeout_s: float | None, arrivals: asyncio.Queue[bytes | None]
+    ) -> bytes | None:
+        """Say that this id is waited for, now that its channel stands; look at it."""
+        import asyncio  # noqa: PLC0415 - see await_raw
+
+        try:
+            raw = (await self._async_links.call([self._await([task_id], timeout_s)]))[0][0]
+        except BrokerAccessError:
+            raise
+        except OperationalError:
+            await asyncio.sleep(_RETRY_S)
+            arrivals.put_nowait(None)
+            return None
+        return None if raw is None else bytes(raw)
 
     def _subscribed(self) -> Subscriber:
         if self._pid != os.getpid():
@@ -207,6 +214,9 @@ class RedisResults:
             if self._subscriber is None:
                 self._subscriber = Subscriber(self._links)
             return self._subscriber
+
+    async def aclose(self) -> None:
+        """Close what belongs to the running event loop: nothing, the broker closes its own."""
 
     def close(self) -> None:
         """End the waits' thread; the connections are the broker's to close."""
@@ -241,9 +251,10 @@ async def _next_arrival(arrivals: asyncio.Queue[bytes | None]) -> bytes | None:
         return None  # to be registered anew
 
 
-def _first_final(
+def first_final(
     task_ids: Sequence[str], stored: Sequence[bytes | None]
 ) -> tuple[str, bytes] | None:
+    """Return the first of these outcomes that ends a wait."""
     for id_, raw in zip(task_ids, stored, strict=True):
         if raw is not None and is_final(raw):
             return id_, bytes(raw)

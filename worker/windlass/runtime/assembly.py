@@ -13,6 +13,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from windlass import connections
 from windlass._version import __version__
 from windlass.brokers.base import ControlMessage
 from windlass.control_plane import heartbeats
@@ -24,7 +25,7 @@ from windlass.runtime.chores import Chores
 from windlass.runtime.control import ControlListener
 from windlass.runtime.crew import Crew, Spawner
 from windlass.runtime.dispatch import Dispatcher
-from windlass.runtime.exchange import Exchange, Mailbox, Waker
+from windlass.runtime.exchange import Answer, Exchange, Mailbox, Waker
 from windlass.runtime.executor import Executor
 from windlass.runtime.facts import Describer
 from windlass.runtime.finishing import Finisher
@@ -41,6 +42,7 @@ from windlass.runtime.traffic import Terms, Traffic
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
+    from windlass.runtime.outbox import OutboxThread
     from windlass.runtime.worker import WorkerOptions
 
 
@@ -131,12 +133,13 @@ class _Builder:
     def build(self, spawner: Spawner) -> Machine:
         options, state = self._options, self._state
         settler = self._settler()
+        outbox = self._outbox()
         exchange = Exchange(
             self._broker,
             self._worker_id,
             tuple(self._app.tasks),
             self._store_unfenced,
-            self._mailbox.post,
+            self._on_answer(outbox),
         )
         waker = Waker(self._wait_broker, self._mailbox.post)
         traffic = Traffic(
@@ -174,10 +177,32 @@ class _Builder:
         control = ControlListener(
             self._control_broker, self._on_control(keeper), self._on_call(parts)
         )
-        machine = Machine(parts, supervisor, [exchange, waker, keeper, control])
+        threads = [exchange, waker, keeper, control, *filter(None, (outbox,))]
+        machine = Machine(parts, supervisor, threads)
         machine.brokers = [self._broker, self._wait_broker, self._control_broker]
         machine.say_goodbye = lambda: heartbeats.say_goodbye(self._broker, self._worker_id)
         return machine
+
+    def _outbox(self) -> OutboxThread | None:
+        """Make what copies outcomes, where results are kept elsewhere."""
+        settings = self._app.conf.current
+        if not (settings.results_enabled and connections.is_elsewhere(settings)):
+            return None
+        from windlass.runtime.outbox import make_outbox  # noqa: PLC0415 - rarely needed
+
+        return make_outbox(self._app)
+
+    def _on_answer(self, outbox: OutboxThread | None) -> Callable[[Answer], None]:
+        post = self._mailbox.post
+        if outbox is None:
+            return post
+
+        def take(answer: Answer) -> None:
+            post(answer)
+            if answer.job.settlements or answer.job.unfenced:
+                outbox.hurry()
+
+        return take
 
     def _terms(self) -> Terms:
         options = self._options

@@ -19,7 +19,14 @@ _LATER_EVENTS = "task events come in a later version"
 _LEASES = "leases and fencing tokens do this always"
 _CHORDS = "joins are kept by the broker, not polled"
 
+_BEAT_STATE = "beat keeps its state on the broker, after every fire"
+_BEAT_REMOTE = "`windlass schedules` shows what beat does, without asking it"
+
 MEANINGLESS: dict[str, str] = {
+    "beat_enable_remote_control": _BEAT_REMOTE,
+    "beat_remote_control_max_tick_age": _BEAT_REMOTE,
+    "beat_schedule_filename": _BEAT_STATE,
+    "beat_sync_every": _BEAT_STATE,
     "broker_channel_error_retry": _RECONNECTS,
     "broker_connection_max_retries": _RECONNECTS,
     "broker_connection_retry": _RECONNECTS,
@@ -52,7 +59,6 @@ MEANINGLESS: dict[str, str] = {
     "result_backend_max_retries": "an outcome is stored with its acknowledgement, in one step",
     "result_backend_max_sleep_between_retries_ms": _REDIS_OPTIONS,
     "result_backend_thread_safe": "results are always safe to use from threads",
-    "result_backend_transport_options": _REDIS_OPTIONS,
     "result_cache_max": "results are not cached in the client",
     "result_chord_join_timeout": _CHORDS,
     "result_chord_retry_interval": _CHORDS,
@@ -94,34 +100,25 @@ MEANINGLESS: dict[str, str] = {
 
 _SERIALIZER = "Signed messages are not supported: restrict who may reach the broker (ACL, TLS)"
 _URL = "Put it in broker_url"
-_BEAT = "Schedules come with `windlass beat` in a later version"
 _REQUEUE = "Raise Reject(requeue=True) in the task to have it run again"
 _POOL = "Use the worker_pool setting"
 
 REFUSED: dict[str, str] = {
-    "beat_cron_starting_deadline": _BEAT,
-    "beat_enable_remote_control": _BEAT,
-    "beat_max_loop_interval": _BEAT,
-    "beat_remote_control_max_tick_age": _BEAT,
-    "beat_schedule": _BEAT,
-    "beat_schedule_filename": _BEAT,
-    "beat_scheduler": _BEAT,
-    "beat_sync_every": _BEAT,
-    "broker_failover_strategy": "Put the Sentinel or cluster address in broker_url",
+    "beat_scheduler": "There is one scheduler, and schedules may be changed at run time: see "
+    "app.schedules and `windlass schedules`",
+    "broker_failover_strategy": "Use a sentinel:// or redis+cluster:// address in broker_url",
     "broker_host": _URL,
     "broker_login_method": _URL,
     "broker_password": _URL,
     "broker_port": _URL,
     "broker_read_url": "Reads and writes are one transaction here: use broker_url",
     "broker_transport": _URL,
-    "broker_use_ssl": "Use a rediss:// address in broker_url",
     "broker_user": _URL,
     "broker_vhost": "Use the keyspace setting to keep applications apart",
     "broker_write_url": "Reads and writes are one transaction here: use broker_url",
     "cache_backend": "Use result_backend",
     "cache_backend_options": "Use result_backend",
     "database_url": "Results live on the broker's own server today: use result_backend",
-    "redis_backend_use_ssl": "Use a rediss:// address in broker_url",
     "redis_db": "Put it in result_backend, which is the broker's own address",
     "redis_host": "Put it in result_backend, which is the broker's own address",
     "redis_password": "Put it in result_backend, which is the broker's own address",
@@ -138,7 +135,6 @@ REFUSED: dict[str, str] = {
     "task_acks_on_failure": _REQUEUE,
     "task_acks_on_failure_or_timeout": _REQUEUE,
     "task_acks_on_timeout": "Catch SoftTimeLimitExceeded and raise Reject(requeue=True)",
-    "task_allow_error_cb_on_chord_header": "Chords come in a later version",
     "task_annotations": "Set the option on the task, or give it a base class",
     "task_compression": "Compression comes in a later version",
     "task_inherit_parent_priority": "Pass priority= in the call",

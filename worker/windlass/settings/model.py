@@ -38,6 +38,19 @@ _MEANINGLESS_TRANSPORT_OPTIONS = frozenset(
 )
 
 
+def without_meaningless(options: dict[str, Any]) -> dict[str, Any]:
+    """Drop the options of Celery's Redis transport that have no counterpart here."""
+    return {k: v for k, v in options.items() if k not in _MEANINGLESS_TRANSPORT_OPTIONS}
+
+
+def checked_tls(value: Any) -> Any:
+    """Accept True, False, or options whose names begin with ssl_."""
+    if isinstance(value, dict) and not all(str(name).startswith("ssl_") for name in value):
+        msg = "expected True, or options by names like ssl_ca_certs, ssl_certfile, ssl_cert_reqs"
+        raise ValueError(msg)
+    return value
+
+
 #: Addresses that say: no results.
 DISABLED_BACKENDS = ("disabled:", "cache+disabled:")
 
@@ -58,9 +71,13 @@ class BrokerSettings(_Group):
     """Seconds to wait for a connection before the attempt counts as failed."""
 
     broker_transport_options: dict[str, Any] = {}
-    """Options for the Redis connection, e.g. `{"socket_timeout": 30}`, `{"health_check_interval":
-    10}`. Options of Celery's transport that have no counterpart here (visibility_timeout and the
-    like) are dropped."""
+    """Options for the Redis connection, e.g. `{"socket_timeout": 30}`, `{"master_name": "main"}`
+    (Sentinel), `{"password_file": "/etc/redis/password"}`. Options of Celery's transport that have
+    no counterpart here (visibility_timeout and the like) are dropped."""
+
+    broker_use_ssl: bool | dict[str, Any] | None = None
+    """True, or options such as `{"ssl_ca_certs": "/etc/redis/ca.crt", "ssl_certfile": …,
+    "ssl_keyfile": …}`: speak TLS, as a `rediss://` address says."""
 
     broker_allow_eviction: bool = False
     """Start a worker even on a broker whose maxmemory-policy may evict queued messages."""
@@ -82,10 +99,15 @@ class BrokerSettings(_Group):
             raise ValueError(msg)
         return value
 
+    @field_validator("broker_use_ssl")
+    @classmethod
+    def _check_broker_tls(cls, value: Any) -> Any:
+        return checked_tls(value)
+
     @field_validator("broker_transport_options")
     @classmethod
     def _drop_celery_options(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return {k: v for k, v in value.items() if k not in _MEANINGLESS_TRANSPORT_OPTIONS}
+        return without_meaningless(value)
 
 
 class TaskSettings(_Group):
@@ -151,6 +173,10 @@ class TaskSettings(_Group):
     task_eager_propagates: bool = False
     """Let eager calls raise the task's exception instead of keeping it in the result."""
 
+    task_allow_error_cb_on_chord_header: bool = False
+    """Let `chord.link_error` link the errback to each task of the header too, not to the body only.
+    It may then be called several times for one chord."""
+
     task_store_eager_result: bool = False
     """Store the results of eager calls in the result backend."""
 
@@ -214,7 +240,14 @@ class ResultSettings(_Group):
 
     result_backend: fields.Text | None = None
     """Where results are kept: the broker's own address, or "redis://" for it ("memory://" with a
-    broker in memory). None or "disabled://": results are off and cost nothing."""
+    broker in memory): an outcome and its acknowledgement are one step. Another Redis: outcomes are
+    copied there. None or "disabled://": results are off and cost nothing."""
+
+    result_backend_transport_options: dict[str, Any] = {}
+    """As broker_transport_options, for a result backend of its own."""
+
+    redis_backend_use_ssl: bool | dict[str, Any] | None = None
+    """As broker_use_ssl, for a result backend of its own."""
 
     result_serializer: fields.Serializer = "json"
     """How results are written: json, msgpack or pickle."""
@@ -231,6 +264,16 @@ class ResultSettings(_Group):
 
     result_max_size_bytes: fields.Bytes = 16 * 1024 * 1024
     """Largest stored result, in bytes: a larger one makes its task a FAILURE."""
+
+    @field_validator("redis_backend_use_ssl")
+    @classmethod
+    def _check_result_tls(cls, value: Any) -> Any:
+        return checked_tls(value)
+
+    @field_validator("result_backend_transport_options")
+    @classmethod
+    def _drop_result_options(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return without_meaningless(value)
 
 
 class WorkerSettings(_Group):
@@ -277,7 +320,23 @@ class WorkerSettings(_Group):
         return "prefork" if value == "processes" else value
 
 
-class Settings(BrokerSettings, TaskSettings, ResultSettings, WorkerSettings):
+class BeatSettings(_Group):
+    """Beat: the periodic tasks that `windlass beat` sends."""
+
+    beat_schedule: dict[str, dict[str, Any]] = {}
+    """Periodic tasks: name to entry, e.g. `{"nightly": {"task": "shop.tasks.report", "schedule":
+    crontab(minute=0, hour=3)}}`. docs/reference/schedules.md lists what an entry may say."""
+
+    beat_max_loop_interval: fields.SecondsOrZero = 0
+    """Seconds after which beat looks at the schedules at the latest, though changes wake it. 0:
+    five seconds."""
+
+    beat_cron_starting_deadline: fields.Seconds | None = None
+    """Seconds after which a due time of a crontab that nobody could fire was missed, for entries
+    that do not say `starting_deadline`. None: it is fired however late."""
+
+
+class Settings(BrokerSettings, TaskSettings, ResultSettings, WorkerSettings, BeatSettings):
     """All settings, frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=False)
@@ -294,5 +353,6 @@ GROUPS: tuple[type[_Group], ...] = (
     TaskSettings,
     ResultSettings,
     WorkerSettings,
+    BeatSettings,
 )
 NAMES: frozenset[str] = frozenset(Settings.model_fields)
