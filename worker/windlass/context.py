@@ -15,8 +15,11 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 if TYPE_CHECKING:
     from windlass.errors import Retry
+    from windlass.messages import Then
 
 
 class PendingRetry(NamedTuple):
@@ -100,6 +103,8 @@ class Context:
     #: Where and when, in the broker's terms: set by the executor.
     queue: str | None = None
     priority: int = 0
+    #: What waits for the outcome (`windlass.messages.Then`), None for nothing.
+    then: Then | None = None
     token: int | None = None
     #: Broker's clock less CLOCK_MONOTONIC, milliseconds.
     clock_offset_ms: float | None = None
@@ -194,7 +199,7 @@ class Context:
         return f"{self.id}:{self.retries}"
 
 
-class Frame(NamedTuple):
+class Frame(msgspec.Struct, frozen=True, eq=False):
     """One running call: whose, its context, and the frame it was called from."""
 
     task: Any  # a Task; it imports this module

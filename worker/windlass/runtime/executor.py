@@ -24,6 +24,7 @@ from windlass.runtime import classify
 from windlass.runtime.opening import Head, Opener, decode_problem, timelimit_of
 from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Unknown
 from windlass.serializers import registry
+from windlass.serializers.json_codec import JsonSerializer, decode_plain_body
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
@@ -42,6 +43,7 @@ class RunRequest(msgspec.Struct, array_like=True, gc=False):
         deliveries: Earlier deliveries that ended in a crash or an expired lease.
         handbacks: Times it was handed back.
         clock_offset_ms: Broker's clock less CLOCK_MONOTONIC, milliseconds.
+        body_at: Where the body begins in `raw`, 0 if nobody has looked yet.
     """
 
     id: str
@@ -51,30 +53,25 @@ class RunRequest(msgspec.Struct, array_like=True, gc=False):
     deliveries: int = 0
     handbacks: int = 0
     clock_offset_ms: float = 0.0
+    body_at: int = 0
 
 
-class Run:
+class Run(msgspec.Struct, eq=False):
     """One run: the message, opened, and what its task says of it.
 
     Attributes:
         soft_s: Soft time limit in seconds, None for none.
     """
 
-    __slots__ = ("args", "body", "head", "kwargs", "message", "request", "soft_s", "spec", "task")
-
-    def __init__(
-        self, message: RunRequest, head: Head, body: bytes, task: Task[..., Any], request: Context
-    ) -> None:
-        self.message = message
-        self.head = head
-        self.body = body
-        self.task = task
-        self.request = request
-        self.args = request.args or ()
-        self.kwargs = request.kwargs or {}
-        self.spec: RunSpec = spec_of(task)
-        own = head.headers.timelimit
-        self.soft_s = self.spec.soft_s if own is None or own[1] is None else own[1]
+    message: RunRequest
+    head: Head
+    body: bytes
+    task: Task[..., Any]
+    request: Context
+    args: list[Any] | tuple[Any, ...]
+    kwargs: dict[str, Any]
+    spec: RunSpec
+    soft_s: float | None
 
     @property
     def now_ms(self) -> float:
@@ -102,6 +99,11 @@ class Executor:
         self._tasks = app.tasks
         self._settings = app.conf.current
         self._opener = Opener()
+        is_json_fine = not {"json", JsonSerializer.content_type}.isdisjoint(
+            self._settings.accept_content
+        )
+        #: Bodies of JSON in messages of at most so many bytes are decoded the short way.
+        self._plain_below = self._settings.task_max_size_bytes + _MARGIN if is_json_fine else -1
         self._loops: LoopRunner | None = None
         self._lock = threading.Lock()
 
@@ -224,14 +226,14 @@ class Executor:
         """Open a message and find its task, or return why it cannot run."""
         raw = message.raw
         try:
-            head, body = self._opener.open(raw)
+            head, body = self._opener.open(raw, message.body_at)
         except DecodeError as error:
             return Buried(decode_problem(raw, error), str(error))
         task = self._tasks.get(head.task)
         if task is None:
             task = self._app.tasks.get(head.task)  # declared since: a shared task, say
             if task is None:
-                return Unknown(head.task)
+                return self._without_task(message, head, body)
         if raw[14:20] != _NO_TIME and _is_expired(message):
             return classify.expired(self._open_run(message, head, body, task, ((), {}, {})))
         parts = self._decode(raw, head, body)
@@ -239,8 +241,20 @@ class Executor:
             return parts
         return self._open_run(message, head, body, task, parts)
 
+    def _without_task(self, message: RunRequest, head: Head, body: bytes) -> Outcome:
+        if head.headers.failing is None:
+            return Unknown(head.task)
+        from windlass.runtime import failing  # noqa: PLC0415 - for workflows that fail only
+
+        now_ms = int(monotonic() * 1000.0 + message.clock_offset_ms)
+        return failing.outcome_of(self._app, message, head, body, now_ms)
+
     def _decode(self, raw: bytes, head: Head, body: bytes) -> tuple[Any, Any, Any] | Buried:
         settings = self._settings
+        if len(raw) <= self._plain_below and head.is_json:
+            plain = decode_plain_body(body)
+            if plain is not None:
+                return plain
         if len(raw) > settings.task_max_size_bytes + _MARGIN:
             detail = (
                 f"The message is {len(raw):,} bytes; expected at most "
@@ -270,8 +284,7 @@ class Executor:
     ) -> Run:
         args, kwargs, embed = parts
         request = Context.__new__(Context)
-        fields = request.__dict__
-        fields.update(head.fields)
+        request.__dict__ = fields = head.fields.copy()
         fields["id"] = message.id
         fields["args"] = args
         fields["kwargs"] = kwargs
@@ -279,12 +292,16 @@ class Executor:
         fields["clock_offset_ms"] = message.clock_offset_ms
         fields["hostname"] = self._hostname
         raw = message.raw
-        fields["priority"] = raw[1] - 48
+        if raw[1] != _NO_PRIORITY:
+            fields["priority"] = raw[1] - _NO_PRIORITY
         if raw[8:20] != _NO_TIMES:
             fields["due_ms"] = int.from_bytes(raw[8:14], "big")
             fields["expires_ms"] = int.from_bytes(raw[14:20], "big")
-        if head.headers.timelimit is not None:
-            fields["timelimit"] = list(head.headers.timelimit)
+        spec = spec_of(task)
+        soft_s, own = spec.soft_s, head.headers.timelimit
+        if own is not None:
+            fields["timelimit"] = list(own)
+            soft_s = soft_s if own[1] is None else own[1]
         if message.deliveries:
             fields["deliveries"] = message.deliveries
         if message.handbacks:
@@ -292,7 +309,7 @@ class Executor:
         if embed:
             for name in ("callbacks", "errbacks", "chain", "chord"):
                 fields[name] = embed.get(name)
-        return Run(message, head, body, task, request)
+        return Run(message, head, body, task, request, args, kwargs, spec, soft_s)
 
 
 def _told(run: Run, value: Any, outcome: Outcome) -> Outcome:
@@ -310,6 +327,8 @@ def _told(run: Run, value: Any, outcome: Outcome) -> Outcome:
 _MARGIN = 4096
 #: A message that is not scheduled, or never expires, has zeros there.
 _NO_TIME, _NO_TIMES = bytes(6), bytes(12)
+#: Priority 0, as the prefix says it.
+_NO_PRIORITY = ord("0")
 
 
 def _is_expired(message: RunRequest) -> bool:

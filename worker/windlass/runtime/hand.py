@@ -6,6 +6,7 @@ Next in the walk: `windlass.runtime.dispatch`.
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -19,6 +20,7 @@ from windlass.runtime.rates import TokenBucket
 from windlass.runtime.state import TaskCounts
 
 _QUEUE_AT = messages.PREFIX_SIZE
+_unpack_length = struct.Struct("!I").unpack_from
 _EARLY = b'"acks_late":false'
 _OWN_LIMIT = b'"timelimit"'
 #: Names come off the wire; what is beyond this many is looked up each time.
@@ -74,6 +76,8 @@ class Entry(msgspec.Struct, gc=False):
     started_at: float | None = None
     #: Its lease is somebody else's: let it run, drop its outcome.
     is_lost: bool = False
+    #: Where the body begins in `raw`, 0 where that cannot be read.
+    body_at: int = 0
 
 
 class Limits(Protocol):
@@ -101,7 +105,7 @@ class Reader:
     def entry(self, delivery: Delivery, now: float) -> Entry:
         """Wrap one delivery."""
         raw = delivery.raw
-        facts, early, hard_s = self._read(delivery.queue, raw)
+        facts, early, hard_s, body_at = self._read(delivery.queue, raw)
         return Entry(
             delivery.id,
             delivery.queue,
@@ -116,6 +120,9 @@ class Reader:
             False,
             facts.track_started,
             now,
+            None,
+            False,
+            body_at,
         )
 
     def facts_of(self, task: str) -> list[Facts]:
@@ -126,15 +133,15 @@ class Reader:
         """Return the hard limit of a message, seconds, as the facts are now."""
         return self._read(entry.queue, entry.raw)[2]
 
-    def _read(self, queue: str, raw: bytes) -> tuple[Facts, bool, float | None]:
+    def _read(self, queue: str, raw: bytes) -> tuple[Facts, bool, float | None, int]:
         try:
             task_at = _QUEUE_AT + 3 + raw[_QUEUE_AT]
             task_end = task_at + (raw[task_at - 2] << 8) + raw[task_at - 1]
-            headers_end = task_end + 4 + int.from_bytes(raw[task_end : task_end + 4], "big")
-        except IndexError:
-            return self._unreadable, False, None
+            headers_end = task_end + 4 + _unpack_length(raw, task_end)[0]
+        except (IndexError, struct.error):
+            return self._unreadable, False, None, 0
         if raw[0] != messages.FORMAT_VERSION or headers_end > len(raw):
-            return self._unreadable, False, None
+            return self._unreadable, False, None, 0
         address = raw[_QUEUE_AT:task_end]
         facts = self._facts.get(address)
         if facts is None:
@@ -143,7 +150,7 @@ class Reader:
         hard_s = facts.hard_s
         if raw.find(_OWN_LIMIT, task_end, headers_end) >= 0:
             hard_s = self._own_limit(raw)
-        return facts, early, hard_s
+        return facts, early, hard_s, headers_end
 
     def _meet(self, queue: str, address: bytes, name: bytes) -> Facts:
         try:

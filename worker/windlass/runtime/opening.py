@@ -14,6 +14,7 @@ import msgspec
 from windlass import messages
 from windlass.errors import DecodeError
 from windlass.messages import FORMAT_VERSION, PREFIX_SIZE, Headers
+from windlass.serializers.json_codec import JsonSerializer
 
 #: Heads that are kept; a client process adds one for each task it calls.
 _KEPT = 2048
@@ -34,6 +35,7 @@ _SAME_NAME = (
     "stamped_headers",
     "headers",
     "correlation_id",
+    "then",
 )
 
 
@@ -45,15 +47,17 @@ class Head:
         task: Name of the task.
         headers: As sent; shared between messages, not to be changed.
         fields: What the headers say, as fields of a request; without timelimit, a list.
+        is_json: The body is JSON.
     """
 
-    __slots__ = ("fields", "headers", "queue", "task")
+    __slots__ = ("fields", "headers", "is_json", "queue", "task")
 
     def __init__(self, queue: str, task: str, headers: Headers) -> None:
         self.queue = queue
         self.task = task
         self.headers = headers
         self.fields = _fields(task, queue, headers)
+        self.is_json = headers.content_type == JsonSerializer.content_type
 
 
 class Opener:
@@ -63,12 +67,20 @@ class Opener:
         self._heads: dict[bytes, Head] = {}
         self._addresses: dict[bytes, tuple[str, str]] = {}
 
-    def open(self, raw: bytes) -> tuple[Head, bytes]:
+    def open(self, raw: bytes, body_at: int = 0) -> tuple[Head, bytes]:
         """Return the head and the body of a message.
+
+        Args:
+            raw: The stored bytes.
+            body_at: Where the body begins, 0 if nobody has looked yet.
 
         Raises:
             DecodeError: The bytes are not a message, or of a version unknown here.
         """
+        if body_at:
+            head = self._heads.get(raw[PREFIX_SIZE:body_at])
+            if head is not None:
+                return head, raw[body_at:]
         try:
             task_at = PREFIX_SIZE + 1 + raw[PREFIX_SIZE]
             headers_at = task_at + 2 + int.from_bytes(raw[task_at : task_at + 2], "big")
@@ -125,6 +137,7 @@ def _is_common(headers: Headers) -> bool:
         or headers.stamps
         or headers.stamped_headers
         or headers.group
+        or headers.then
     )
 
 

@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from windlass.runtime import wire
 
 if TYPE_CHECKING:
@@ -23,14 +25,12 @@ if TYPE_CHECKING:
 _READ_SIZE = 262_144
 
 
-class Begun:
+class Begun(msgspec.Struct, gc=False, eq=False):
     """A message that holds a permit: it has begun, and is answered exactly once."""
 
-    __slots__ = ("message", "seq")
-
-    def __init__(self, seq: int, message: wire.Handed) -> None:
-        self.seq = seq
-        self.message = message
+    seq: int
+    message: wire.Handed
+    generation: int
 
 
 class Channel:
@@ -55,7 +55,7 @@ class Channel:
         #: Sequence numbers that the supervisor wants cancelled, for pools that can.
         self.cancelled: deque[int] = deque()
         self._inbox = bytearray()
-        self._queue: deque[tuple[int, int, wire.Handed]] = deque()
+        self._queue: deque[Begun] = deque()
         self._send_lock = threading.Lock()
         self._poll = select.poll()
         self._poll.register(self.permit_fd, select.POLLIN)
@@ -118,14 +118,14 @@ class Channel:
     def _unpack(self, batch: wire.Batch) -> None:
         generation = batch.generation
         for seq, message in enumerate(batch.messages, batch.first_seq):
-            self._queue.append((generation, seq, message))
+            self._queue.append(Begun(seq, message, generation))
 
     def _message_for(self, permit: int) -> Begun | None:
         while True:
             while self._queue:
-                generation, seq, message = self._queue.popleft()
-                if generation == permit:
-                    return Begun(seq, message)
+                waiting = self._queue.popleft()
+                if waiting.generation == permit:
+                    return waiting
             if self.is_closed:
                 return None  # the supervisor died between frame and permit
             self.read()

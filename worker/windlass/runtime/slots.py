@@ -181,6 +181,7 @@ class Slot:
                     e.deliveries,
                     e.handbacks,
                     clock_offset_ms,
+                    e.body_at,
                     e.note,
                 )
                 for e in entries

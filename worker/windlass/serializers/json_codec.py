@@ -22,6 +22,7 @@ _KEYS: frozenset[type] = frozenset({str})
 _only_scalars = _SCALARS.issuperset
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+_decode_body = msgspec.json.Decoder(tuple[list[Any], dict[str, Any], dict[str, Any]]).decode
 _MARKER = b'"__type__"'
 
 
@@ -55,6 +56,16 @@ class JsonSerializer:
             return from_plain(value) if _MARKER in data else value
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise not_this_format(data, "JSON", error) from error
+
+
+def decode_plain_body(data: bytes) -> tuple[list[Any], dict[str, Any], dict[str, Any]] | None:
+    """Decode a body without typed values, the commonest of all, or return None."""
+    if _MARKER in data:
+        return None
+    try:
+        return _decode_body(data)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None  # the other way says what is wrong with it
 
 
 def encode_flat_body(
