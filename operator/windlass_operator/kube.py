@@ -5,13 +5,13 @@ The only importer of `kubernetes`. Watching is kopf's; everything else goes thro
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 import aiohttp
+import msgspec
 from kubernetes.aio import client, config
 
 from windlass.errors import WindlassError
@@ -20,6 +20,8 @@ APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+#: At once: more than there are objects worked on, so that the Lease never waits for a free one.
+_CONNECTIONS = 64
 #: Objects a page of a listing.
 _PAGE = 200
 #: kind -> (API prefix, plural).
@@ -84,6 +86,7 @@ class Kube:
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
         self.requests: dict[tuple[str, str], int] = {}
+        self._session: aiohttp.ClientSession | None = None
 
     @classmethod
     async def connect(cls) -> Self:
@@ -97,6 +100,8 @@ class Kube:
 
     async def close(self) -> None:
         """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
         await self._api.close()  # type: ignore[no-untyped-call]
 
     async def get(self, ref: Ref) -> dict[str, Any] | None:
@@ -187,14 +192,39 @@ class Kube:
         auth = ["BearerToken"]
         await self._api.update_params_for_auth(headers, [], auth, path, method, body)
         url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        data = None if body is None else msgspec.json.encode(body)
+        server = self._api.configuration
         try:
-            response = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
-                method, url, headers=headers, body=body, _request_timeout=_TIMEOUT
-            )
-            raw = await response.read()
+            async with self._connections().request(
+                method, url, headers=headers, data=data, timeout=_TIMEOUT, proxy=server.proxy,
+                server_hostname=server.tls_server_name,
+            ) as response:  # fmt: skip
+                raw = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise KubeError(0, str(error) or type(error).__name__, what) from error
-        answer: dict[str, Any] = json.loads(raw) if raw else {}
+        answer = _decoded(raw)
         if response.status >= 400:
-            raise KubeError(response.status, answer.get("message", response.reason or ""), what)
+            reason = (answer or {}).get("message") or response.reason or ""
+            raise KubeError(response.status, reason, what)
+        if answer is None:  # of something between us and the API server
+            raise KubeError(0, f"the answer is no JSON object: {raw[:100]!r}", what)
         return answer
+
+    def _connections(self) -> aiohttp.ClientSession:
+        """A session of our own: the client's reads ~/.netrc anew for every request."""
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                limit=_CONNECTIONS, ssl=self._api.rest_client.ssl_context
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+            )
+        return self._session
+
+
+def _decoded(raw: bytes) -> dict[str, Any] | None:
+    try:
+        answer = msgspec.json.decode(raw or b"{}")
+    except msgspec.DecodeError:
+        return None
+    return answer if isinstance(answer, dict) else None

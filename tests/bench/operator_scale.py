@@ -1,9 +1,11 @@
 """How the operator bears many objects: a real API server without nodes, a real Redis.
 
-`make bench-operator ARGS='[POOLS] [QUEUES]'` (default 1,000 and 2,000) makes the objects,
-starts the operator in a process of its own, and prints: cold start until every object has a status,
-time of a tick, requests when nothing changes, memory, and from a task sent to an idle pool until
-its Deployment is patched. Measures and reports; gates nothing.
+`make bench-operator ARGS='[POOLS] [QUEUES]'` (default 1,000 and 2,000). First the floor, by
+`operator_floor`, on an API server of its own; then the operator in a process of its own: from cold
+until all is written and until all is ready, time of a tick, requests when nothing changes, memory,
+and from a task sent to an idle pool until its Deployment is patched, also while every tenth pool
+has work. What the operator and the API server take of the processor is told apart, since both are
+on this machine. Measures and reports; gates nothing.
 """
 
 from __future__ import annotations
@@ -14,89 +16,58 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
 
-from operator_process import connect, running, settings
+from operator_floor import floor
+from operator_process import running, settings
+from operator_world import NAMESPACES, Spent, api_server, said
 from redis_server import RedisServer
 from windlass import Windlass
 from windlass.embedded_redis import find_server
 from windlass_cluster.access import Access
 from windlass_cluster.native.api_level import ApiLevel
 from windlass_operator.kube import Kube
+from windlass_operator.observe import read_objects
 
-ROOT = Path(__file__).resolve().parents[2]
-NAMESPACES = 20
 IDLE_S = 30.0
-_AT_ONCE = 50
-_API = "windlass.dev/v1alpha1"
-
-
-def objects(pools: int, queues: int) -> list[dict[str, Any]]:
-    """Queues spread over namespaces, and pools that serve two queues each."""
-    made = []
-    for number in range(queues):
-        metadata = {"name": f"q{number}", "namespace": f"bench-{number % NAMESPACES}"}
-        made.append({"apiVersion": _API, "kind": "TaskQueue", "metadata": metadata, "spec": {}})
-    for number in range(pools):
-        # The two queues of a pool are of its namespace.
-        names = [f"q{n % queues}" for n in (number, number + pools // NAMESPACES * NAMESPACES)]
-        spec = {
-            "app": "bench",
-            "image": "example/bench:1",
-            "queues": [{"name": name} for name in dict.fromkeys(names)],
-            "autoscaling": {"minReplicas": 0, "maxReplicas": 10},
-        }
-        metadata = {"name": f"p{number}", "namespace": f"bench-{number % NAMESPACES}"}
-        made.append({"apiVersion": _API, "kind": "WorkerPool", "metadata": metadata, "spec": spec})
-    return made
-
-
-async def fill(access: Access, wanted: list[dict[str, Any]]) -> None:
-    """Make the objects, many at once."""
-    kube = await connect(access.kubeconfig)
-    slots = asyncio.Semaphore(_AT_ONCE)
-
-    async def make(one: dict[str, Any]) -> None:
-        async with slots:
-            await kube.apply(one, "bench")
-
-    await asyncio.gather(*(make(one) for one in wanted))
-    await kube.close()
-
-
-def prepare(access: Access) -> None:
-    """Our kinds and the namespaces."""
-    for file in sorted((ROOT / "crds").glob("*.yaml")):
-        access.kubectl("apply", "--server-side", "-f", str(file))
-        access.kubectl("wait", f"crd/{file.stem}.windlass.dev", "--for=condition=Established")
-    for number in range(NAMESPACES):
-        access.kubectl("create", "namespace", f"bench-{number}")
+_LEVEL, _FLOOR = "bench", "bench-floor"
 
 
 async def measure(access: Access, redis_url: str, count: int) -> None:
     """Run the operator here and print what it takes."""
-    started_s = time.monotonic()
+    spent, started_s = Spent(_LEVEL), time.monotonic()
     wanted = settings("bench-0", redis_url, tick_s=5.0)
     async with running(access, wanted, first_tick_s=600) as run:
         store, kube = run.operator.store, run.operator.kube
+        written_s = 0.0
         while True:
-            bodies = [*store.all("TaskQueue"), *store.all("WorkerPool")]
-            settled = [b for b in bodies if (b.get("status") or {}).get("conditions")]
-            ready = [b for b in settled if b["status"]["conditions"][0]["status"] == "True"]
-            if len(ready) == count:
+            world = read_objects(store)
+            statuses = [one.status for one in (*world.queues.values(), *world.pools.values())]
+            if not written_s and sum("conditions" in one for one in statuses) == count:
+                written_s = time.monotonic() - started_s
+                print(f"cold to all {count:,} written     {written_s:8.1f} s  "
+                      f"({said(spent.so_far())})", flush=True)  # fmt: skip
+            if sum(is_ready(one) for one in statuses) == count:
                 break
-            await asyncio.sleep(0.2)
-        print(f"cold to all {count:,} ready       {time.monotonic() - started_s:8.1f} s")
-        print(f"requests for that              {sum(kube.requests.values()):8,}")
+            await asyncio.sleep(0.5)
+        print(f"cold to all {count:,} ready       {time.monotonic() - started_s:8.1f} s  "
+              f"({said(spent.so_far())})")  # fmt: skip
+        print(f"requests for that              {sum(kube.requests.values()):8,}  "
+              f"{({f'{v} {w}': n for (v, w), n in sorted(kube.requests.items())})}")  # fmt: skip
         await run.ticks(2, 600)
         await idle(run.operator, kube)
+        rss = psutil.Process().memory_info().rss / 2**20
+        print(f"resident memory                {rss:8.0f} MiB", flush=True)
         await burst(run.operator, redis_url)
-        print(
-            f"resident memory                {psutil.Process().memory_info().rss / 2**20:8.0f} MiB"
-        )
+        rss = psutil.Process().memory_info().rss / 2**20
+        print(f"resident memory, at the end    {rss:8.0f} MiB")
+
+
+def is_ready(status: Any) -> bool:
+    """Whether its first condition, which is Ready, is true."""
+    return bool(status.get("conditions")) and status["conditions"][0]["status"] == "True"
 
 
 async def idle(operator: Any, kube: Kube) -> None:
@@ -108,9 +79,11 @@ async def idle(operator: Any, kube: Kube) -> None:
     asked = {k: n - before.get(k, 0) for k, n in kube.requests.items() if n > before.get(k, 0)}
     leases = sum(n for (_, what), n in asked.items() if what == "leases")
     others = sum(asked.values()) - leases
-    tick_ms = (after[1] - ticks[1]) / (after[0] - ticks[0]) * 1e3
-    print(f"tick, mean                     {tick_ms:8.0f} ms")
-    print(f"CPU of this process            {(time.process_time() - cpu_s) / IDLE_S * 100:8.0f} %")
+    spent_s, count = time.process_time() - cpu_s, after[0] - ticks[0]
+    tick_ms = (after[1] - ticks[1]) / count * 1e3
+    print(f"tick, mean                     {tick_ms:8.0f} ms  "
+          f"({spent_s / count * 1e3:.0f} ms of the processor a tick, all in)")  # fmt: skip
+    print(f"CPU of this process            {spent_s / IDLE_S * 100:8.1f} %")
     print(f"requests of the lease          {leases / IDLE_S:8.2f} /s")
     print(f"other requests                 {others / IDLE_S:8.2f} /s  {asked}")
 
@@ -126,7 +99,7 @@ async def burst(operator: Any, redis_url: str) -> None:
     """From the first task of a pool at zero until its Deployment asks for a worker."""
     app = Windlass("bench", broker=redis_url, keyspace="bench-0", set_as_current=False)
     took = []
-    for number in (0, NAMESPACES, 2 * NAMESPACES):
+    for number in range(0, 5 * NAMESPACES, NAMESPACES):
         began_s = time.monotonic()
         await asyncio.to_thread(lambda n=number: app.send_task("x", queue=f"q{n}"))
         while not operator.store.get("Deployment", "bench-0", f"p{number}")["spec"]["replicas"]:
@@ -138,24 +111,25 @@ async def burst(operator: Any, redis_url: str) -> None:
 
 
 def main() -> None:
-    """Make the objects, then measure in a fresh process."""
+    """The floor, then the operator, each in a fresh process with a fresh API server."""
     pools, queues = (int(one) for one in (sys.argv[1:3] or ("1000", "2000")))
-    if os.environ.get("WINDLASS_BENCH_REDIS"):
-        access = ApiLevel("bench").access()
-        asyncio.run(measure(access, os.environ["WINDLASS_BENCH_REDIS"], pools + queues))
+    part, redis_url = (os.environ.get(f"WINDLASS_BENCH_{n}", "") for n in ("PART", "REDIS"))
+    if part:
+        access = ApiLevel(part).access()
+        job = floor(access, part, redis_url) if part == _FLOOR else measure(
+            access, redis_url, pools + queues
+        )  # fmt: skip
+        asyncio.run(job)
         return
-    level, redis = ApiLevel("bench"), RedisServer(find_server()).start()
+    redis = RedisServer(find_server()).start()
     try:
-        access = level.up(owner_pid=os.getpid())
-        prepare(access)
-        began_s = time.monotonic()
-        asyncio.run(fill(access, objects(pools, queues)))
-        print(f"objects made in                {time.monotonic() - began_s:8.1f} s", flush=True)
-        env = {**os.environ, "WINDLASS_BENCH_REDIS": redis.url}
-        subprocess.run([sys.executable, __file__, str(pools), str(queues)], env=env, check=True)
+        for name in (_FLOOR, _LEVEL):
+            with api_server(name, pools, queues):
+                env = {**os.environ, "WINDLASS_BENCH_PART": name, "WINDLASS_BENCH_REDIS": redis.url}
+                argv = [sys.executable, __file__, str(pools), str(queues)]
+                subprocess.run(argv, env=env, check=True)
         print(json.dumps({"cpus": os.cpu_count(), "load": os.getloadavg()}))
     finally:
-        level.down()
         redis.stop()
 
 
