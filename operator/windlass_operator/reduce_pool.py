@@ -31,6 +31,7 @@ from windlass_operator.pool_replicas import Replicas, plan_replicas
 from windlass_operator.pool_scaling import decide_pool
 from windlass_operator.pool_status import desired_pool_status, scaling_conditions
 from windlass_operator.reasons import EventReason
+from windlass_operator.scale_down import look_again_s
 from windlass_operator.scaling.decide import Reason, ScaleDecision
 from windlass_operator.wanted_children import Wanted, wanted_children
 
@@ -92,7 +93,13 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
     )
     if wanted.version and not observed.pool.spec.paused:
         remembered = replace(remembered, version=wanted.version, credentials=_credentials(served))
-    return PoolOutcome(plan=Plan(actions=actions), memory=remembered, decision=decision)
+    plan = Plan(actions=actions, look_again_s=_look_again_s(remembered, now_s))
+    return PoolOutcome(plan=plan, memory=remembered, decision=decision)
+
+
+def _look_again_s(memory: PoolMemory, now_s: float) -> float | None:
+    pauses = [look_again_s(state, now_s) for state in memory.scale_downs.values()]
+    return min((pause for pause in pauses if pause is not None), default=None)
 
 
 def _inputs(observed: PoolObserved, served: Served) -> WorkerInputs | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ from windlass.brokers.base import (
 )
 from windlass.brokers.capabilities import require
 from windlass.brokers.memory import MemoryBroker
-from windlass.control_plane.cordon import cordon
+from windlass.control_plane.cordon import cordon, uncordon
 from windlass.control_plane.dead_letters import (
     enforce_retention,
     list_dead,
@@ -104,6 +104,29 @@ def test_workers_hear_of_a_revoke_of_what_they_may_have(brokers: Sample) -> None
         future.result()
 
     assert (heard[0].kind, heard[0].ids, heard[0].signal) == ("revoke", ("a",), "SIGTERM")
+
+
+def test_a_worker_is_told_of_a_cordon_and_not_of_its_renewals(brokers: Sample) -> None:
+    broker, told = brokers.broker, []
+
+    def listen() -> None:
+        while told[-1:] != ["last"]:
+            told.extend(name for h in brokers.other.control_messages(0.2) for name in h.workers)
+
+    with ThreadPoolExecutor(1) as threads:
+        future = threads.submit(listen)
+        while not told and not future.done():  # until it listens, hints are missed
+            uncordon(broker, "first")
+            cordon(broker, "first", 500)
+            wait([future], 0.01)
+        for worker in ("w1", "w1", "w2"):
+            cordon(broker, worker, 500)
+        brokers.at(NOW + 500)  # these have run out
+        for worker in ("w1", "last"):
+            cordon(broker, worker, 500)
+        future.result()
+
+    assert [worker for worker in told if worker != "first"] == ["w1", "w2", "w1", "last"]
 
 
 def test_purging_takes_what_waits_and_leaves_what_is_leased(broker: Any) -> None:
@@ -241,6 +264,18 @@ def test_a_wait_ends_with_its_time_out(brokers: Sample) -> None:
     brokers.other.exchange([], REQUEST)
 
     assert brokers.other.wait(REQUEST, 0.01).deliveries == []
+
+
+def test_a_wait_of_a_cordoned_worker_ends_early_and_loses_nothing(brokers: Sample) -> None:
+    brokers.other.exchange([], REQUEST)
+    cordon(brokers.broker, REQUEST.worker_id, 60_000)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(brokers.other.wait, REQUEST, SOON)
+        while not waiting.done():
+            brokers.other.end_wait()  # it may not wait yet
+            wait([waiting], 0.01)
+
+    assert waiting.result().cordoned
 
 
 def test_a_wait_can_be_interrupted(brokers: Sample) -> None:

@@ -83,6 +83,25 @@ def test_cordoned_worker_takes_nothing_until_it_is_uncordoned(app, start_worker,
     assert result.get(timeout=10) == 3
 
 
+def test_cordoned_worker_says_at_once_and_again_that_it_is_empty(app, start_worker):
+    # Two heartbeats of their own are 100 s apart.
+    start_worker("-c", "1", lease_s=300)
+    (status,) = heartbeats.read_workers(app.broker)
+
+    def told(after_ms: int) -> heartbeats.WorkerStatus | None:
+        (now,) = heartbeats.read_workers(app.broker)
+        is_news = now.cordoned_since_ms and not now.held and now.seen_ms > after_ms
+        return now if is_news else None
+
+    cordon.cordon(app.broker, status.worker_id, 60_000)
+    first = eventually(lambda: told(0), 10)
+    cordon.cordon(app.broker, status.worker_id, 60_000)
+    eventually(lambda: told(first.seen_ms), 10)
+    cordon.uncordon(app.broker, status.worker_id)
+
+    eventually(lambda: not heartbeats.read_workers(app.broker)[0].cordoned_since_ms, 10)
+
+
 def test_unknown_task_is_parked_and_taken_by_a_worker_that_knows_it(app, start_worker, depth_of):
     tail = encode_tail(address("default", "other.task"), Headers(), b"[[],{},{}]")
     app.broker.enqueue([Outgoing(id="x1", queue="default", tail=tail)])

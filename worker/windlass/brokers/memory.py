@@ -112,7 +112,7 @@ class MemoryBroker:
             while True:
                 fetched = self.store.fetch(request)
                 left_s = deadline - monotonic()
-                has_news = fetched.deliveries or fetched.expired_leases
+                has_news = fetched.deliveries or fetched.expired_leases or fetched.cordoned
                 if wakes is None:
                     wakes = self.store.seen[request.worker_id]
                 if has_news or left_s <= 0 or self.store.seen[request.worker_id] != wakes:
@@ -211,6 +211,9 @@ class MemoryBroker:
     def check(self) -> BrokerHealth:
         """Say what is known: nothing, and no warning."""
         return BrokerHealth(version=None, role=None, maxmemory_policy=None, appendonly=None)
+
+    def end_wait(self) -> None:
+        """Nothing: a `wait` sees by itself what has changed for it."""
 
     def interrupt(self) -> None:
         """End `wait` and `control_messages` of other threads: they fail with OperationalError."""

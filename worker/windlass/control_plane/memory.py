@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from windlass.brokers.base import QueueDepth
+from windlass.brokers.base import ControlMessage, QueueDepth
 from windlass.brokers.memory import MemoryBroker
 from windlass.brokers.memory_queue import stamped
 from windlass.messages import FORMAT_VERSION, PREFIX_SIZE, tail_of
@@ -145,4 +145,8 @@ def cordon(broker: MemoryBroker, worker_id: str, ttl_ms: int) -> None:
     """Let no fetch of this worker get a message for so long; 0 lifts it."""
     store = broker.store
     with store.changed:
+        if store.cordons.get(worker_id, 0) <= store.now_ms < store.now_ms + ttl_ms:
+            store.control_count += 1
+            store.control.append(ControlMessage(kind="cordon", workers=(worker_id,)))
         store.cordons[worker_id] = store.now_ms + ttl_ms
+        store.changed.notify_all()

@@ -2,8 +2,10 @@
 
 Every third of a lease: one renewal for all grants, one heartbeat, and a look at the tombstones of
 what is in hand (revokes that came while nobody listened). A heartbeat alone goes at once when
-somebody waits for it: a scale-down, to see that its cordon has come and that nothing runs. It shares nothing with the supervisor's
-loop but the list of grants, so neither a busy loop nor a stuck task can let a lease run out.
+somebody waits for it: a scale-down, to see that its cordon has come and that nothing runs.
+
+The thread shares nothing with the supervisor's loop but the list of grants, so neither a busy loop
+nor a stuck task can let a lease run out.
 """
 
 from __future__ import annotations
