@@ -239,7 +239,7 @@ def test_no_broker_at_all_is_one_clear_error(shop: Project) -> None:
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("inspect", "`windlass queues` shows the queues"),
+        ("logtool", "logs are JSON in a pod"),
         ("multi", "systemd"),
         ("wroker", "Did you mean 'worker'?"),
     ],

@@ -170,8 +170,22 @@ def test_app_that_fails_to_import_shows_the_line(shop: Project) -> None:
 
     assert answer.returncode == 1
     assert "No module named 'no_such_library'" in answer.stderr
-    assert "broken.py, line 2" in answer.stderr
-    assert "Traceback" not in answer.stderr
+    where, first, *_ = answer.stderr.splitlines()
+    assert where == "Traceback (most recent call last):"
+    assert first.endswith('broken.py", line 2, in <module>')
+    assert "/windlass/" not in answer.stderr
+    assert "importlib" not in answer.stderr
+
+
+def test_task_module_that_fails_to_import_shows_its_traceback_alone(shop: Project) -> None:
+    shop.write("more.py", "def load():\n    raise KeyError('paper')\n\n\nload()\n")
+    answer = shop.run("worker", "-A", "shop", "-I", "more")
+
+    assert answer.returncode == 1
+    assert 'more.py", line 5, in <module>' in answer.stderr
+    assert 'more.py", line 2, in load' in answer.stderr
+    assert answer.stderr.splitlines()[-1] == "KeyError: 'paper'"
+    assert "/windlass/" not in answer.stderr
 
 
 def test_wrong_setting_is_one_message(shop: Project) -> None:

@@ -139,7 +139,7 @@ def test_bad_commands_are_answered_in_words(app, start_worker):
         "rate_limit", task_name="worker_tasks.hol", rate_limit="1/s"
     )
     assert "rate" in error("rate_limit", task_name="worker_tasks.hold", rate_limit="fast")
-    assert "seconds above 0" in error("time_limit", task_name="worker_tasks.hold", soft=-1)
+    assert "expected seconds" in error("time_limit", task_name="worker_tasks.hold", soft=-1)
     assert "one has to stay" in error("pool_shrink", n=1)
     assert "expected 1 to 1000" in error("pool_grow", n=0)
     assert "SIGHUP" in error("pool_restart", modules=["worker_tasks"])

@@ -1,7 +1,7 @@
 """`windlass`, and `python -m windlass`: the group of commands, errors for people, exit codes.
 
     0  done          1  an error, printed as one message       2  wrong usage
-    130 interrupted
+    69 no worker answered                                      130 interrupted
 
 Commands are loaded when they are called, so that `windlass queues` does not import the worker.
 Other distributions add commands through the entry-point group `windlass.commands`.
@@ -20,7 +20,9 @@ import click
 
 from windlass._version import __version__
 from windlass.app import Windlass
+from windlass.cli.locate import AppImportError
 from windlass.cli.options import Common, shared
+from windlass.cli.tracebacks import is_users, users_traceback
 from windlass.errors import WindlassError, nearest
 from windlass.log import scrub
 
@@ -31,18 +33,25 @@ _COMMANDS = {
     "dlq": "windlass.cli.dead_letters:dlq",
     "purge": "windlass.cli.control:purge",
     "revoke": "windlass.cli.control:revoke",
+    "beat": "windlass.cli.beat:beat",
+    "schedules": "windlass.cli.schedules:schedules",
+    "inspect": "windlass.cli.remote:inspect",
+    "control": "windlass.cli.remote:control",
+    "status": "windlass.cli.remote:status",
+    "call": "windlass.cli.tasks:call",
+    "result": "windlass.cli.tasks:result",
+    "report": "windlass.cli.report:report",
 }
 _CELERY_COMMANDS = {
-    "beat": "schedules come in a later version",
-    "inspect": "`windlass queues` shows the queues, GET /metrics of a worker its tasks",
-    "status": "`windlass queues` shows the queues; a worker answers GET /readyz",
-    "control": "`windlass revoke`, `windlass queues set` and `windlass purge` take its place",
     "multi": "start workers with systemd, or as a Kubernetes Deployment",
     "events": "events come in a later version; GET /metrics of a worker shows its tasks",
     "flower": "events come in a later version; GET /metrics of a worker shows its tasks",
     "amqp": "there is no AMQP broker yet",
-    "call": "`python -c 'from shop.tasks import app; app.send_task(...)'` sends a task",
-    "result": "`python -c 'from shop.tasks import app; print(app.AsyncResult(id).get())'`",
+    "list": "`windlass inspect active_queues` lists what workers serve",
+    "graph": "there is nothing to draw",
+    "migrate": "drain the old workers instead: docs/how-to/migrate-from-celery.md",
+    "upgrade": "Celery's old setting names are read as they are, with a namespace",
+    "logtool": "logs are JSON in a pod: any log tool reads them",
     "shell": "`python -i -c 'from shop.tasks import app'` opens one",
 }
 
@@ -85,7 +94,17 @@ class Commands(click.Group):
 @click.pass_context
 @shared
 def cli(ctx: click.Context, common: Common) -> None:
-    """Windlass, a task queue that loses nothing. Options may stand before or after the command."""
+    r"""Windlass, a task queue that loses nothing. Options may stand before or after the command.
+
+    \b
+    windlass -A shop.tasks worker -Q default,mail -c 8     run tasks
+    windlass -A shop.tasks call shop.tasks.add -a "[1, 2]"  send one
+    windlass -b redis://localhost queues                   see what waits
+    windlass -A shop.tasks inspect active                  see what runs
+
+    \b
+    Exit codes: 0 done, 1 an error, 2 wrong usage, 69 no worker answered, 130 interrupted.
+    """
     ctx.obj = common
 
 
@@ -103,21 +122,36 @@ def main(argv: Sequence[str] | None = None, *, app: Windlass | None = None) -> i
             standalone_mode=False,
             obj=Common(instance=app),
         )
-    except click.ClickException as error:
+    except BaseException as error:
+        status = _explain(error)
+        if status is None:
+            raise
+        return status
+    return result if isinstance(result, int) else 0
+
+
+def _explain(error: BaseException) -> int | None:
+    """Say what went wrong and return the exit code; None for what is a defect of ours."""
+    if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    if isinstance(error, click.Abort | KeyboardInterrupt):
         click.secho("Interrupted.", fg="red", err=True)
         return 130
-    except WindlassError as error:
-        click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(scrub(str(error)), err=True)
-        return 1
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         # The reader (head, less) went away. Nothing more can be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return result if isinstance(result, int) else 0
+    cause = (error.__cause__ or error) if isinstance(error, AppImportError) else error
+    if isinstance(error, Exception) and not isinstance(cause, WindlassError) and is_users(cause):
+        # The user's traceback and nothing else: it says it best.
+        click.echo(scrub(users_traceback(cause)), nl=False, err=True)
+        return 1
+    if isinstance(error, WindlassError):
+        click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(scrub(str(error)), err=True)
+        return 1
+    return None
 
 
 def _entry_points() -> list[importlib.metadata.EntryPoint]:

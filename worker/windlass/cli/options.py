@@ -92,12 +92,13 @@ def shared(command: F) -> F:
     return result
 
 
-def load_app(common: Common, *, required: bool = True) -> Windlass:
+def load_app(common: Common, *, required: bool = True, needs_broker: bool = True) -> Windlass:
     """Find the app and lay -b and --result-backend over its settings.
 
     Args:
         common: The shared options.
         required: Without -A: an error, else an app without tasks that knows the broker only.
+        needs_broker: Without a broker's address: an error.
 
     Raises:
         click.UsageError: No app was named and one is required.
@@ -118,7 +119,7 @@ def load_app(common: Common, *, required: bool = True) -> Windlass:
         app = Windlass("windlass-cli", set_as_current=False)
     flags = {"broker_url": common.broker, "result_backend": common.result_backend}
     lay_over(app, {name: value for name, value in flags.items() if value is not None})
-    if app.conf.broker_url is None:
+    if needs_broker and app.conf.broker_url is None:
         msg = (
             "No broker is configured. Name one with -b redis://host:6379/0, the environment "
             "variable WINDLASS_BROKER_URL, or an app with -A."

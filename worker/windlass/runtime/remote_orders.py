@@ -46,14 +46,15 @@ def rate_limit(context: Context, task_name: str, rate_limit: str | float | None)
 def time_limit(
     context: Context, task_name: str, soft: float | None = None, hard: float | None = None
 ) -> Ok:
-    """Change the time limits of a task, seconds, for runs that have not begun; None: the default.
+    """Change a task's time limits, seconds, for runs that have not begun; None or 0: the default.
 
     A message with limits of its own keeps them.
     """
     task = _task(context, task_name)
     for value in (soft, hard):
-        if value is not None and not (isinstance(value, int | float) and value > 0):
-            raise CommandError(f"a time limit is {value!r}; expected seconds above 0")
+        if value is not None and not (isinstance(value, int | float) and value >= 0):
+            raise CommandError(f"a time limit is {value!r}; expected seconds, 0 for the default")
+    soft, hard = soft or None, hard or None
     if hard is not None and not context.pool.has_own_process:
         raise CommandError("pool solo cannot honour a hard time limit")
 
