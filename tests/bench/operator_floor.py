@@ -14,9 +14,9 @@ from typing import Any
 import aiohttp
 import msgspec
 from kubernetes.aio import client, config
+from operator_world import Spent, said
 
 from operator_process import settings
-from operator_world import Spent, said
 from windlass.brokers.base import QueueDepth
 from windlass.control_plane.queue_record import QueueRecord
 from windlass.control_plane.survey import KeyspaceView
@@ -58,8 +58,8 @@ async def floor(access: Access, name: str, redis_url: str) -> None:
         spent, began_s = Spent(name), time.monotonic()
         for stage in stages:
             await _send(session, stage)
-        print(f"floor: {sum(map(len, stages)):,} writes by a bare loop  "
-              f"{time.monotonic() - began_s:8.1f} s  ({said(spent.so_far())})", flush=True)  # fmt: skip
+        count, took_s = sum(map(len, stages)), time.monotonic() - began_s
+        print(f"floor: {count:,} writes, bare     {took_s:8.1f} s  ({said(spent.so_far())})")
 
 
 async def _send(session: aiohttp.ClientSession, writes: list[tuple[str, bytes]]) -> None:
@@ -76,7 +76,7 @@ async def _send(session: aiohttp.ClientSession, writes: list[tuple[str, bytes]])
 
 
 async def _writes(kube: Kube, redis_url: str) -> list[list[tuple[str, bytes]]]:
-    """Requests of the queues, then those of the pools: path and body."""
+    """Requests in three stages, of those that may be sent in any order: path and body."""
     store, brokers = Store(), Brokers(1.0)
     for kind in ("TaskQueue", "WorkerPool"):
         more = ""
@@ -99,14 +99,16 @@ async def _writes(kube: Kube, redis_url: str) -> list[list[tuple[str, bytes]]]:
         for key in world.queues
         for action in reduce_queue(observe_queue(world, brokers, key, None), now_s).actions
     ]
-    pools = [
-        _request(action, key, "WorkerPool")
+    actions = [
+        (action, key)
         for key in world.pools
         for action in reduce_pool(
             observe_pool(world, store, brokers, key), PoolMemory(), now_s
         ).plan.actions
     ]
-    return [[one for one in stage if one is not None] for stage in (queues, pools)]
+    first = [_request(a, k, "WorkerPool") for a, k in actions if not isinstance(a, SetReplicas)]
+    then = [_request(a, k, "WorkerPool") for a, k in actions if isinstance(a, SetReplicas)]
+    return [[one for one in stage if one is not None] for stage in (queues, first, then)]
 
 
 def _idle(world: World) -> dict[str, KeyspaceView]:

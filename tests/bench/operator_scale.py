@@ -19,10 +19,10 @@ import time
 from typing import Any
 
 import psutil
-
 from operator_floor import floor
-from operator_process import running, settings
 from operator_world import NAMESPACES, Spent, api_server, said
+
+from operator_process import running, settings
 from redis_server import RedisServer
 from windlass import Windlass
 from windlass.embedded_redis import find_server
