@@ -25,6 +25,7 @@ from broker_state import (
 from builders import make_message
 from redis_server import RedisServer
 from windlass.brokers.base import Bury, HandBack, Park
+from windlass.brokers.memory_queue import stamped
 from windlass.brokers.redis import RedisBroker
 from windlass.control_plane.depth import read_depths
 from windlass.control_plane.heartbeats import WorkerStatus, beat
@@ -178,9 +179,10 @@ def test_a_message_that_moves_between_look_and_revoke_is_found_again(
     broker: RedisBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send(broker, "a", queue="new")
-    look = broker._revoker.queues_of
-    answers = iter([{"a": "old"}, None])
-    monkeypatch.setattr(broker._revoker, "queues_of", lambda ids: next(answers) or look(ids))
+    look = broker._revoker.raws_of
+    elsewhere = stamped(make_message(id="a", queue="old").tail, 0, NOW)
+    answers = iter([{"a": elsewhere}, None])
+    monkeypatch.setattr(broker._revoker, "raws_of", lambda ids: next(answers) or look(ids))
 
     assert revoke(broker) == Stage.QUEUED
     assert ids_of(fetch(broker, queues=("new",))) == []

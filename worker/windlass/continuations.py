@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from windlass.messages import Then
+from windlass.messages import Then, then_of
 
 #: Name in the address of a failing message. No app has a task of it; every worker knows it.
 FAIL_TASK = "windlass.fail"
@@ -157,28 +157,6 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Failure).decode
 
 
-def plain_failure(message_id: str, state: str, error_type: str, text: str) -> bytes:
-    """Build the failure of a message that no task's code has ended; encoded.
-
-    Args:
-        message_id: The message.
-        state: FAILURE or REVOKED.
-        error_type: A class of `windlass.errors`, e.g. "WorkerLostError".
-        text: Its argument.
-    """
-    described = {"exc_type": error_type, "exc_module": "windlass.errors", "exc_message": [text]}
-    return Failure(message_id, state, b"j" + msgspec.json.encode(described)).encode()
-
-
-def too_large_text(max_bytes: int) -> str:
-    """Say that a message cannot be released, with the values that it takes."""
-    return (
-        f"The message with the results of the tasks before it is over {max_bytes:,} bytes "
-        "(task_max_size_bytes). Return less from them, such as an id of where the data is, or raise "
-        "task_max_size_bytes."
-    )
-
-
 class Part(msgspec.Struct, kw_only=True, gc=False):
     """How one message ended, for the continuation that waits for it.
 
@@ -191,6 +169,57 @@ class Part(msgspec.Struct, kw_only=True, gc=False):
     then: Then
     values: tuple[bytes, ...] = ()
     failure: bytes = b""
+
+
+class End(NamedTuple):
+    """How a message ends that no worker ends.
+
+    Attributes:
+        state: FAILURE or REVOKED.
+        error_type: A class of `windlass.errors`.
+        text: Its argument.
+    """
+
+    state: str
+    error_type: str
+    text: str
+
+
+def plain_failure(message_id: str, end: End) -> bytes:
+    """Build the failure of a message that no task's code has ended; encoded."""
+    described = {
+        "exc_type": end.error_type,
+        "exc_module": "windlass.errors",
+        "exc_message": [end.text],
+    }
+    return Failure(message_id, end.state, b"j" + msgspec.json.encode(described)).encode()
+
+
+def too_large(max_bytes: int) -> End:
+    """Say that a message cannot be released, with the values that it takes."""
+    text = (
+        f"The message with the results of the tasks before it is over {max_bytes:,} bytes "
+        "(task_max_size_bytes). Return less from them, such as an id of where the data is, or "
+        "raise task_max_size_bytes."
+    )
+    return End("FAILURE", "MessageTooLarge", text)
+
+
+LOST = End("FAILURE", "WorkerLostError", "The worker that ran this task was lost.")
+REVOKED = End("REVOKED", "TaskRevokedError", "revoked")
+PURGED = End("REVOKED", "TaskRevokedError", "purged")
+DEAD = End("FAILURE", "TaskError", "Its message is a dead letter.")
+VANISHED = End(
+    "FAILURE",
+    "WorkerLostError",
+    "Its message is nowhere in the broker, and no worker has said how it ended.",
+)
+
+
+def part_of(message_id: str, raw: bytes, end: End) -> Part | None:
+    """Return the part that a message gives which no worker ends, None if it is no part."""
+    then = then_of(raw)
+    return None if then is None else Part(then=then, failure=plain_failure(message_id, end))
 
 
 class Waiting(msgspec.Struct, kw_only=True, frozen=True, gc=False):

@@ -278,6 +278,10 @@ class SoftTimeLimitExceeded(TaskError):
         return f"SoftTimeLimitExceeded{self.args!r}"
 
 
+class ChordError(TaskError):
+    """A task of a chord's header failed, so its body cannot run; the cause is `__cause__`."""
+
+
 class WorkerLostError(TaskError):
     """The process that ran the task died: killed, out of memory, or crashed."""
 

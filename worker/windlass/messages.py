@@ -31,6 +31,8 @@ from windlass.errors import DecodeError, InvalidQueueName
 FORMAT_VERSION = 1
 PREFIX_SIZE = 20
 DEFAULT_PRIORITY = 0
+#: The version digit, at 14, of ids that schedules give: UUIDs of version 8. All others are of 4.
+RUN_MARK = "8"
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,119}\Z")
 
 
@@ -216,6 +218,19 @@ def decode_message(message_id: str, raw: bytes) -> Message:
         headers=headers,
         body=raw[body_at:],
     )
+
+
+def then_of(raw: bytes) -> Then | None:
+    """Return what waits for a message's outcome, None for nothing or if it cannot be read."""
+    try:
+        envelope = open_envelope(raw)
+        headers_at = envelope.headers_at + 4
+        end = headers_at + int.from_bytes(raw[envelope.headers_at : headers_at], "big")
+        if raw.find(b'"then":[', headers_at, end) < 0:
+            return None
+        return _decode_headers(raw[headers_at:end]).then
+    except (DecodeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def tail_of(raw: bytes) -> bytes:

@@ -16,7 +16,7 @@ import msgspec
 from windlass.brokers.publish_retry import PublishRetry
 from windlass.continuations import Continuation, Part, Waiting
 from windlass.messages import Outgoing, Then
-from windlass.states import Stage
+from windlass.states import SUCCESS, Stage
 
 
 class Capability(StrEnum):
@@ -142,7 +142,8 @@ class StoredResult(msgspec.Struct, kw_only=True, gc=False):
 class Done(msgspec.Struct, kw_only=True, gc=False, tag=True):
     """The message ends: success, failure, revoked or ignored.
 
-    `result` None stores nothing. `followups` are enqueued in the same commit.
+    `result` None stores nothing. `followups` are enqueued in the same commit. `state` is noted for
+    the run of a schedule; '' notes nothing.
     """
 
     id: str
@@ -151,6 +152,7 @@ class Done(msgspec.Struct, kw_only=True, gc=False, tag=True):
     result: StoredResult | None = None
     followups: tuple[Outgoing, ...] = ()
     duration_ms: float = 0.0
+    state: str = SUCCESS
 
 
 class StepDone(Done, kw_only=True, gc=False, tag=True):
@@ -159,6 +161,8 @@ class StepDone(Done, kw_only=True, gc=False, tag=True):
     Attributes:
         part: Given to the continuation that waits for it; one that is gone ignores it.
         declares: Stored before anything is enqueued: the task was replaced by a workflow.
+        grows: Members that are added to the continuation of `part`: (index, message id). Their
+            values come behind those declared, in the order of their index.
         holds: Instead of `part`: it is still to come, from `holder`.
         holder: "w" and a worker's id: the message is acknowledged before it runs there; "c" and
             a continuation's: what it declares ends in a message that takes its place.
@@ -166,6 +170,7 @@ class StepDone(Done, kw_only=True, gc=False, tag=True):
 
     part: Part | None = None
     declares: tuple[Continuation, ...] = ()
+    grows: tuple[tuple[int, str], ...] = ()
     holds: Then | None = None
     holder: str = ""
 

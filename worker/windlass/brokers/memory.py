@@ -10,12 +10,14 @@ Next in the walk: `windlass.brokers.memory_store`.
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 
 import msgspec
 
 from windlass.brokers.base import (
+    Answers,
     BrokerHealth,
     Capability,
     ControlMessage,
@@ -26,6 +28,7 @@ from windlass.brokers.base import (
 )
 from windlass.brokers.memory_store import MemoryStore
 from windlass.brokers.publish_retry import PublishRetry
+from windlass.continuations import Continuation, Part, Waiting
 from windlass.errors import OperationalError
 from windlass.messages import Outgoing
 from windlass.states import Stage
@@ -44,6 +47,26 @@ def shared_store(url: str, keyspace: str) -> MemoryStore:
     if store is None:
         store = _stores.setdefault((url, keyspace), MemoryStore())
     return store
+
+
+class _MemoryAnswers:
+    """Implements `windlass.brokers.base.Answers`."""
+
+    def __init__(self, store: MemoryStore, name: str) -> None:
+        self._store = store
+        self._name = name
+        self._box: deque[bytes] = deque()
+        with store.changed:
+            store.answers[name] = self._box
+
+    def next_payload(self, timeout_s: float) -> bytes | None:
+        with self._store.changed:
+            self._store.changed.wait_for(lambda: self._box, timeout_s)
+            return self._box.popleft() if self._box else None
+
+    def close(self) -> None:
+        with self._store.changed:
+            self._store.answers.pop(self._name, None)
 
 
 class MemoryBroker:
@@ -74,21 +97,28 @@ class MemoryBroker:
     # -- sending
 
     def enqueue(
-        self, messages: Sequence[Outgoing], retry: PublishRetry | None = None
+        self,
+        messages: Sequence[Outgoing],
+        retry: PublishRetry | None = None,
+        continuations: Sequence[Continuation] = (),
     ) -> list[bool]:
         """Store messages; an id that is already there is left as it is.
 
         Args:
             messages: Any number.
             retry: Means nothing here: it cannot fail.
+            continuations: Stored before the first message.
         """
-        return self.store.enqueue(messages)
+        return self.store.enqueue(messages, continuations)
 
     async def aenqueue(
-        self, messages: Sequence[Outgoing], retry: PublishRetry | None = None
+        self,
+        messages: Sequence[Outgoing],
+        retry: PublishRetry | None = None,
+        continuations: Sequence[Continuation] = (),
     ) -> list[bool]:
         """As `enqueue`, which does not block."""
-        return self.store.enqueue(messages)
+        return self.store.enqueue(messages, continuations)
 
     # -- working
 
@@ -182,6 +212,7 @@ class MemoryBroker:
             before = self._interrupts
             if self._control_at is None:
                 self._control_at = store.control_count
+            store.listening.add(id(self))
         deadline = monotonic() + timeout_s
         while True:
             with store.changed:
@@ -196,6 +227,41 @@ class MemoryBroker:
                 self._control_at = store.control_count
             yield from messages
             deadline = monotonic() + timeout_s
+
+    def call_workers(self, message: ControlMessage) -> int:
+        """Send a hint to workers at large. Returns how many listen."""
+        return self.store.tell(message)
+
+    def answers(self, name: str) -> Answers:
+        """Listen for what workers answer under this name."""
+        return _MemoryAnswers(self.store, name)
+
+    def answer_call(self, name: str, payload: bytes) -> None:
+        """Answer whoever listens under this name."""
+        with self.store.changed:
+            box = self.store.answers.get(name)
+            if box is not None:
+                box.append(payload)
+                self.store.changed.notify_all()
+
+    def deliver(self, parts: Sequence[Part]) -> None:
+        """Give parts to their continuations outside of a commit; safe to repeat."""
+        with self.store.changed:
+            for part in parts:
+                self.store.continuations.give(part)
+            self.store.changed.notify_all()
+
+    def sweep(self, older_than_ms: int, limit: int) -> int:
+        """Look after continuations that were last looked at so long ago; returns how many ended."""
+        with self.store.changed:
+            ended = self.store.continuations.sweep(older_than_ms, limit)
+            self.store.changed.notify_all()
+        return ended
+
+    def waiting(self, continuation_ids: Sequence[str]) -> list[Waiting | None]:
+        """Return continuations as they are, None for one that is gone."""
+        with self.store.changed:
+            return [self.store.continuations.waiting(id_) for id_ in continuation_ids]
 
     def stage(self, message_id: str) -> Stage:
         """Where the message is, or DONE while its outcome is kept."""
@@ -224,6 +290,8 @@ class MemoryBroker:
     def close(self) -> None:
         """End waits. The store lives on while another broker uses it."""
         self.interrupt()
+        with self.store.changed:
+            self.store.listening.discard(id(self))
 
     async def aclose(self) -> None:
         """Do nothing: there is no connection."""

@@ -7,7 +7,6 @@ Next in the walk: `windlass.brokers.memory`.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
@@ -20,24 +19,26 @@ from windlass.brokers.base import (
     Bury,
     ControlMessage,
     Crashed,
-    Delivery,
     Done,
     Fetched,
     FetchRequest,
     HandBack,
     Park,
     Settlement,
+    StepDone,
     StoredResult,
 )
-from windlass.brokers.memory_queue import Grant, MemoryQueue, Obit, Stored, stored
+from windlass.brokers.memory_continuations import MemoryContinuations
+from windlass.brokers.memory_leases import lease
+from windlass.brokers.memory_queue import MemoryQueue, Obit, Stored, stored
 from windlass.brokers.memory_schedules import ScheduleTable
+from windlass.continuations import LOST, PURGED, REVOKED, Continuation
 from windlass.messages import Outgoing, check_queue_name
 from windlass.results.memory import MemoryResults
 from windlass.states import Stage
 
-#: Messages, and bytes of them, in one fetch.
+#: Messages in one fetch.
 _MAX_FETCH = 1000
-_MAX_FETCH_BYTES = 8 * 1024 * 1024
 _CONTROL_KEPT = 1000
 
 
@@ -54,6 +55,7 @@ class MemoryStore:
         self.changed = threading.Condition(threading.RLock())
         self.results = MemoryResults(lambda: self.now_ms / 1000)
         self.messages: dict[str, Stored] = {}
+        self.continuations = MemoryContinuations(self)
         self.queues: dict[str, MemoryQueue] = {}
         #: Queues that ever held a message, or whose record was written.
         self.names: set[str] = set()
@@ -71,7 +73,8 @@ class MemoryStore:
         #: Worker id -> `wakes` of its queues at its last look.
         self.seen: dict[str, int] = {}
         self.schedules = ScheduleTable()
-        self._token = 0
+        #: Last fencing token.
+        self.token = 0
 
     @property
     def now_ms(self) -> int:
@@ -86,14 +89,18 @@ class MemoryStore:
 
     # -- sending
 
-    def enqueue(self, messages: Sequence[Outgoing]) -> list[bool]:
-        """Store messages; returns for each whether it is new."""
+    def enqueue(
+        self, messages: Sequence[Outgoing], continuations: Sequence[Continuation] = ()
+    ) -> list[bool]:
+        """Store continuations, then messages; returns for each whether it is new."""
         with self.changed:
-            fresh = [self._add(message) for message in messages]
+            self.continuations.declare(continuations)
+            fresh = [self.add(message) for message in messages]
             self.changed.notify_all()
         return fresh
 
-    def _add(self, message: Outgoing) -> bool:
+    def add(self, message: Outgoing) -> bool:
+        """Store one message, with the lock held; returns whether it is new."""
         if message.id in self.messages:
             return False
         now_ms, queue = self.now_ms, self.queue(message.queue)
@@ -138,6 +145,7 @@ class MemoryStore:
             case Bury():
                 self._bury(queue, item.id, item.reason, item.detail, item.worker)
                 self.store(item.id, item.result)
+                self.continuations.give(item.part)
             case Park():
                 queue.parked[item.id] = item.task
                 queue.parks += 1
@@ -145,9 +153,15 @@ class MemoryStore:
     def _end(self, queue: MemoryQueue, item: Done) -> None:
         # Gone before the rest: a follow-up may take over its id (a task that replaces itself).
         del self.messages[item.id]
+        step = item if isinstance(item, StepDone) else None
+        if step is not None:
+            self.continuations.declare(step.declares)
         for message in item.followups:
-            self._add(message)
+            self.add(message)
         self.store(item.id, item.result)
+        if step is not None:
+            self.continuations.step_ended(step)
+        self.schedules.end_run(item, self.now_ms)
         queue.completed += 1
         queue.service_ms += item.duration_ms
 
@@ -167,6 +181,7 @@ class MemoryStore:
             return
         self._bury(queue, item.id, "max_deliveries", item.reason, item.worker)
         self.store(item.id, item.result)
+        self.continuations.give(item.part)
 
     def _bury(
         self, queue: MemoryQueue, message_id: str, reason: str, detail: str, worker: str
@@ -204,7 +219,7 @@ class MemoryStore:
                 return Fetched(now_ms=now_ms, deliveries=[], cordoned=True)
             live = [queue for queue in queues if not queue.is_paused]
             want = min(request.want, _MAX_FETCH)
-            deliveries = self._lease(live, want, request, now_ms)
+            deliveries = lease(self, live, want, request)
             soonest = [at for q in queues for at in q.soonest() if len(deliveries) < want]
             return Fetched(
                 now_ms=now_ms,
@@ -214,49 +229,6 @@ class MemoryStore:
                 parked={q.name: q.parks for q in queues if q.parked},
                 paused=tuple(q.name for q in queues if q.is_paused),
             )
-
-    def _lease(
-        self, live: Sequence[MemoryQueue], want: int, request: FetchRequest, now_ms: int
-    ) -> list[Delivery]:
-        taken: dict[str, list[str]] = {queue.name: [] for queue in live}
-        for queue in live:
-            queue.promote(now_ms)
-        share = want if request.strict else math.ceil(want / max(1, len(live)))
-        count = size = 0
-        for limit in (share, want):
-            for queue in live:
-                room = min(limit, want - count)
-                while room > 0 and size < _MAX_FETCH_BYTES and (id_ := queue.pop()) is not None:
-                    taken[queue.name].append(id_)
-                    size += len(self.messages[id_].raw)
-                    room, count = room - 1, count + 1
-        deadline_ms = now_ms + request.lease_ms
-        return [
-            delivery
-            for queue in live
-            if taken[queue.name]
-            for delivery in self._grant(queue, taken[queue.name], deadline_ms, now_ms)
-        ]
-
-    def _grant(
-        self, queue: MemoryQueue, ids: list[str], deadline_ms: int, now_ms: int
-    ) -> list[Delivery]:
-        self._token += 1
-        token = self._token
-        queue.grants[token] = Grant(token, deadline_ms, ids, len(ids))
-        queue.leased.update(dict.fromkeys(ids, token))
-        return [
-            Delivery(
-                id=id_,
-                queue=queue.name,
-                token=token,
-                raw=self.messages[id_].raw,
-                deliveries=self.messages[id_].deliveries,
-                handbacks=self.messages[id_].handbacks,
-                revoked=self.tombstones.get(id_, (0, ""))[0] > now_ms,
-            )
-            for id_ in ids
-        ]
 
     def renew(self, tokens: dict[str, list[int]], lease_ms: int) -> list[int]:
         """Extend grants, by queue. Returns the tokens that are lost."""
@@ -297,6 +269,7 @@ class MemoryStore:
                         detail = "the worker that ran it was lost: its lease ran out"
                         self._bury(queue, id_, "max_deliveries", detail, worker)
                         self.store(id_, lost_result(id_))
+                        self.continuations.ended_without_worker(message, LOST)
             self.changed.notify_all()
         return moved
 
@@ -348,6 +321,7 @@ class MemoryStore:
         self.queue(message.queue).remove_waiting(message)
         del self.messages[id_]
         self.store(id_, result_for(id_))
+        self.continuations.ended_without_worker(message, REVOKED)
         return stage
 
     def forget_marks(self, now_ms: int) -> None:
@@ -379,8 +353,10 @@ class MemoryStore:
             queue = self.queue(name)
             ids = queue.waiting_ids()
             queue.drop_waiting()
-            for id_ in ids:
-                del self.messages[id_]
+            gone = [self.messages.pop(id_) for id_ in ids]
+            for message in gone:
+                self.continuations.ended_without_worker(message, PURGED)
+            self.changed.notify_all()
         return len(ids)
 
 

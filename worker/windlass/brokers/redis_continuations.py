@@ -6,13 +6,14 @@ Next in the walk: `windlass.redis_store.continuing`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from windlass.continuations import Continuation, Part, Waiting, plain_failure, too_large_text
+from windlass.brokers.redis_sweep import Sweeper
+from windlass.continuations import Continuation, Part, Waiting, plain_failure, too_large
 from windlass.errors import BrokerError
 from windlass.messages import Outgoing
 from windlass.redis_store import continuing
@@ -20,10 +21,9 @@ from windlass.redis_store.commands import Commands, EnqueueCall
 from windlass.redis_store.connection import Links
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
-from windlass.redis_store.scripts import script
-from windlass.states import FAILURE
 
 _unpack = msgspec.msgpack.Decoder().decode
+_unpack_releases = msgspec.msgpack.Decoder(list[list[msgspec.Raw]]).decode
 #: Members looked up in one trip.
 _PAGE = 1000
 
@@ -105,6 +105,43 @@ class Continuations:
             )
             reply = self._links.call([call])[0]
             if reply == b"LARGE":
-                failure = plain_failure(id_, FAILURE, "MessageTooLarge", too_large_text(plan.cap))
+                failure = plain_failure(id_, too_large(plan.cap))
             elif reply != b"MORE":
                 return
+
+    # -- looking after
+
+    def sweep(self, older_than_ms: int, limit: int) -> int:
+        """See `windlass.brokers.base.Broker.sweep`."""
+        sweeper = Sweeper(self._links, self._keys, self._commands, self.release)
+        return sweeper.sweep(older_than_ms, limit)
+
+    def waiting(self, ids: Sequence[str]) -> list[Waiting | None]:
+        """Return continuations as they are, None for one that is gone."""
+        keys = self._keys
+        reads = [packed("HGETALL", keys.then(id_)) for id_ in ids]
+        return [
+            _waiting(id_, dict(zip(found[::2], found[1::2], strict=True))) if found else None
+            for id_, found in zip(ids, self._links.call(reads) if reads else [], strict=True)
+        ]
+
+
+def _waiting(id_: str, fields: Mapping[bytes, bytes]) -> Waiting | None:
+    if b"need" not in fields:
+        return None
+    declared: list[str] = _unpack(fields[b"members"])[0]
+    members = dict(enumerate(declared))
+    members |= {
+        int(f[1:]): v.decode() for f, v in fields.items() if f[:1] == b"m" and f[1:].isdigit()
+    }
+    chunks = _Plan(*_unpack(fields[b"plan"])).chunks
+    return Waiting(
+        id=id_,
+        members=tuple(members[index] for index in sorted(members)),
+        arrived=tuple(sorted(int(f[1:]) for f in fields if f[:1] == b"v" and f[1:].isdigit())),
+        sends=tuple(
+            _unpack(release[0])
+            for number in range(chunks)
+            for release in _unpack_releases(fields.get(b"r%d" % number, b"\x90"))
+        ),
+    )

@@ -27,7 +27,7 @@ from windlass.brokers.base import (
 )
 from windlass.continuations import Part
 from windlass.errors import BrokerFullError
-from windlass.messages import Outgoing
+from windlass.messages import RUN_MARK, Outgoing
 from windlass.redis_store import continuing
 from windlass.redis_store.connection import server_error
 from windlass.redis_store.keys import Keys, QueueKeys
@@ -101,7 +101,7 @@ def _second(reply: Reply) -> list[str]:
 
 def _is_plain_step(item: Done) -> TypeGuard[StepDone]:
     is_step = isinstance(item, StepDone) and item.part is not None
-    return is_step and not (item.followups or item.declares)  # type: ignore[attr-defined]  # is_step
+    return is_step and not (item.followups or item.declares or item.grows)  # type: ignore[attr-defined]  # is_step
 
 
 class Commands:
@@ -167,7 +167,8 @@ class Commands:
         done: defaultdict[str, list[Done]] = defaultdict(list)
         steps: defaultdict[str, list[StepDone]] = defaultdict(list)
         back: defaultdict[str, list[HandBack]] = defaultdict(list)
-        calls: list[SettleCall] = []
+        settlements = tuple(settlements)
+        calls = [self._run_end(item) for item in settlements if item.id[14:15] == RUN_MARK]
         for settlement in settlements:
             if isinstance(settlement, Done):
                 if type(settlement) is Done and not settlement.followups:
@@ -180,37 +181,49 @@ class Commands:
             elif isinstance(settlement, HandBack):
                 back[settlement.queue].append(settlement)
             else:
-                calls.append(self._single(settlement))
-                if isinstance(settlement, Crashed | Bury) and settlement.part is not None:
-                    calls.append(self._finished(settlement.part))
+                calls += self._single(settlement)
         for queue, ended in done.items():
             parts = chunks(ended, map(payload_bytes, ended))
             calls += [self._done(queue, part) for part in parts]
-        for queue, ends in steps.items():
-            for cut in chunks(ends, map(continuing.part_bytes, ends)):
-                command = continuing.done_with_parts(self.keys, self.now, queue, cut)
-                calls.append(SettleCall(command, _first, _second))
+        calls += [call for queue, ends in steps.items() for call in self._steps(queue, ends)]
         for queue, returned in back.items():
             parts_back = chunks(returned, [0] * len(returned))
             calls += [self._hand_back(queue, part) for part in parts_back]
         return calls
 
-    def _finished(self, part: Part) -> SettleCall:
+    def _steps(self, queue: str, ended: list[StepDone]) -> Iterable[SettleCall]:
+        for part in chunks(ended, map(continuing.part_bytes, ended)):
+            command = continuing.done_with_parts(self.keys, self.now, queue, part)
+            yield SettleCall(command, _first, _second)
+
+    def _finished(self, part: Part | None) -> list[SettleCall]:
         """Pack the sending of what a part that was given before may have left to be sent."""
+        if part is None:
+            return []
         then = part.then
         command = continuing.deliver(self.keys, self.now, then.id, then.queues)
-        return SettleCall(command, lambda _: [], lambda reply: [then.id] if reply else [])
+        return [SettleCall(command, lambda _: [], lambda reply: [then.id] if reply else [])]
 
-    def _single(self, settlement: Again | Crashed | Bury | Park) -> SettleCall:
+    def _single(self, settlement: Again | Crashed | Bury | Park) -> list[SettleCall]:
         match settlement:
             case Again():
-                return self._again(settlement)
+                return [self._again(settlement)]
             case Crashed():
-                return self._crashed(settlement)
+                return [self._crashed(settlement), *self._finished(settlement.part)]
             case Bury():
-                return self.bury(settlement)
+                return [self.bury(settlement), *self._finished(settlement.part)]
             case Park():
-                return self._park(settlement)
+                return [self._park(settlement)]
+
+    def _run_end(self, item: Settlement) -> SettleCall:
+        """Pack the call that notes how a run of a schedule ends; before the one that ends it.
+
+        What does not end it notes nothing: an empty state.
+        """
+        state, took_ms = (item.state, item.duration_ms) if isinstance(item, Done) else ("", 0.0)
+        touched = (self.keys.runs, self.keys.queue(item.queue).leased)
+        args = (self.now, item.id, item.token, state, round(took_ms))
+        return SettleCall(script("note_run_end").command(touched, args), lambda _reply: [])
 
     def _done(self, queue: str, ended: Sequence[Done]) -> SettleCall:
         keys, q = self.keys, self.keys.queue(queue)
@@ -263,7 +276,8 @@ class Commands:
         part_keys, part_args = continuing.given(keys, item.part)
         touched = (
             keys.messages, keys.attempts, q.leased, q.leases, q.grants, q.left, q.wake, q.idle,
-            q.record, q.dead, q.obits, keys.waiting, keys.result(item.id), *q.by_urgency, *part_keys,
+            q.record, q.dead, q.obits, keys.waiting, keys.result(item.id), *q.by_urgency,
+            *part_keys,
         )  # fmt: skip
         args = (
             self.now, item.id, item.token, self.max_deliveries, text_bytes(item.reason),

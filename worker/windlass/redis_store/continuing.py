@@ -1,4 +1,4 @@
-"""Packed calls about continuations: declaring them, giving parts, sending what they release. No I/O.
+"""Packed calls about continuations: declaring them, giving parts, sending the rest. No I/O.
 
 Next in the walk: `lua/declare.lua`, `lua/commit_with_parts.lua`, `lua/deliver.lua`.
 """
@@ -68,7 +68,7 @@ def done_whole(keys: Keys, now: str, item: Done) -> bytes:
         *result_args(item.result), targets.names,
         *((then.id, then.index) if then else ("", 0)),
         *((part.failure, _value(part)) if part else (b"", b"")),
-        "" if part or step is None else step.holder, len(item.followups),
+        "" if part or step is None else step.holder, _added(step), len(item.followups),
         *message_args(item.followups, now),
     ]  # fmt: skip
     for each in declares:
@@ -86,7 +86,8 @@ def done_with_parts(keys: Keys, now: str, queue: str, ended: Sequence[StepDone])
     service_ms = 0.0
     for item in ended:
         part, result = item.part, item.result
-        assert part is not None
+        if part is None:
+            continue  # `done_whole` is for those
         service_ms += item.duration_ms
         which = records.setdefault(part.then.id, len(records) + 1)
         names.update(dict.fromkeys(part.then.queues))
@@ -140,6 +141,8 @@ def deliver(
     """Pack the giving of parts to one continuation, and the sending of what is to be sent.
 
     Args:
+        keys: Of the keyspace.
+        now: As scripts take it.
         id_: The continuation.
         queues: That it sends to.
         parts: Of this continuation.
@@ -215,7 +218,7 @@ def declared(continuation: Continuation, now: str) -> Fields:
 
 
 def _pieces(fields: Fields) -> Iterable[Fields]:
-    """Cut the fields of a continuation so that a piece fits into a call; the first has all but them."""
+    """Cut the fields of a continuation into pieces that fit into a call each."""
     id_, pairs = fields[0], fields[2:]
     at = size = 0
     for end in range(2, len(pairs) + 1, 2):
@@ -238,24 +241,36 @@ def _chunked(releases: Sequence[Release]) -> list[list[Release]]:
     return found
 
 
-def _wire(release: Release, now: str) -> tuple[str | int | bytes, ...]:
+def _wire(release: Release, now: str) -> tuple[str | int | msgspec.Raw, ...]:
     """Return a release in the order in which `lib/continuation.lua` reads it."""
     return (
         release.id, release.queue, release.priority, due_spec(release, now), expires_spec(release),
-        release.address, release.headers, release.before, release.between, release.after,
-        release.takes, release.errbacks, release.failing, release.feeds,
+        _text(release.address), _text(release.headers), _text(release.before),
+        _text(release.between), _text(release.after), release.takes, _text(release.errbacks),
+        _text(release.failing), release.feeds,
     )  # fmt: skip
+
+
+def _text(data: bytes) -> msgspec.Raw:
+    """Mark bytes as a msgpack string: Redis reads no other kind of bytes."""
+    return msgspec.Raw(b"\xdb" + len(data).to_bytes(4, "big") + data)
 
 
 def _release_bytes(release: Release) -> int:
     return len(release.headers) + len(release.before) + len(release.after) + len(release.errbacks)
 
 
+def _added(step: StepDone | None) -> bytes:
+    if step is None or not step.grows:
+        return b""
+    return _pack([text for index, id_ in step.grows for text in (str(index), id_)])
+
+
 def _value(part: Part) -> bytes:
     values = part.values
     if len(values) == 1:
         return values[0]
-    return _pack(values) if values else b""
+    return _pack([_text(value) for value in values]) if values else b""
 
 
 def _size(argument: Argument) -> int:

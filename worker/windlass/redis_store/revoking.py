@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from windlass.brokers.base import TOMBSTONE_MS, ControlMessage, StoredResult
+from windlass.continuations import REVOKED, Part, part_of
 from windlass.errors import DecodeError, InvalidQueueName
 from windlass.messages import check_queue_name, open_envelope
 from windlass.redis_store.connection import Links
+from windlass.redis_store.continuing import given
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
 from windlass.redis_store.scripts import outcome_script
@@ -17,17 +19,28 @@ from windlass.states import Stage
 _PAGE = 50
 
 
-class Revoker:
-    """Revokes and locates by id."""
+def _leave(_ids: Iterable[str]) -> None:
+    """Leave the rest of a release to whoever sweeps."""
 
-    def __init__(self, links: Links, keys: Keys) -> None:
+
+class Revoker:
+    """Revokes and locates by id.
+
+    Args:
+        finish: Sends the rest of continuations that a revoked part may have begun to release.
+    """
+
+    def __init__(
+        self, links: Links, keys: Keys, finish: Callable[[Iterable[str]], None] = _leave
+    ) -> None:
         self._links = links
         self._keys = keys
+        self._finish = finish
 
-    def queues_of(self, ids: Sequence[str]) -> dict[str, str | None]:
-        """Return the queue of each message, None if it is not there or its bytes are damaged."""
+    def raws_of(self, ids: Sequence[str]) -> dict[str, bytes | None]:
+        """Return the bytes of each message, None if it is not there."""
         reads = [packed("HGET", self._keys.messages, id_) for id_ in ids]
-        return dict(zip(ids, map(_queue_in, self._links.call(reads)), strict=True))
+        return dict(zip(ids, self._links.call(reads), strict=True))
 
     def revoke(
         self,
@@ -44,13 +57,18 @@ class Revoker:
         pending = list(dict.fromkeys(ids))
         while pending:
             page = pending[:_PAGE]
-            queues = self.queues_of(page)
-            calls = [self._call(id_, queues[id_], result_for(id_), name, now) for id_ in page]
+            raws = self.raws_of(page)
+            parts = {id_: part_of(id_, raw, REVOKED) for id_, raw in raws.items() if raw}
+            calls = [
+                self._call(id_, raws[id_], result_for(id_), (name, now), parts.get(id_))
+                for id_ in page
+            ]
             answers = [answer.decode() for answer in self._links.call(calls)]
             found = dict(zip(page, answers, strict=True))
             # One that moved to another queue since it was looked up is looked up again.
             pending = [id_ for id_ in pending if found.get(id_, "MOVED") == "MOVED"]
             stages |= {id_: Stage(answer) for id_, answer in found.items() if answer != "MOVED"}
+            self._finish(part.then.id for part in parts.values() if part is not None)
         marked = [id_ for id_, stage in stages.items() if stage in (Stage.LEASED, Stage.UNKNOWN)]
         if marked:
             hint = ControlMessage(kind="revoke", ids=tuple(marked), signal=name)
@@ -58,15 +76,25 @@ class Revoker:
         return stages
 
     def _call(
-        self, message_id: str, queue: str | None, result: StoredResult | None, signal: str, now: str
+        self,
+        message_id: str,
+        raw: bytes | None,
+        result: StoredResult | None,
+        how: tuple[str, str],
+        part: Part | None,
     ) -> bytes:
+        (signal, now), queue = how, _queue_in(raw)
         keys, q = self._keys, self._keys.queue(queue or "default")
+        part_keys, part_args = given(keys, part)
         touched = (
             keys.messages, keys.attempts, keys.revoked, q.leased, q.scheduled, q.parked, q.dead,
-            q.condemned, keys.waiting, keys.result(message_id), keys.signals,
+            q.condemned, keys.waiting, keys.result(message_id), keys.signals, *part_keys,
         )  # fmt: skip
         outcome = (0, 0, b"") if result is None else (1, result.ttl_ms, result.payload)
-        args = (now, message_id, queue or "", TOMBSTONE_MS, *outcome, keys.done_prefix, signal)
+        args = (
+            now, message_id, queue or "", TOMBSTONE_MS, *outcome, keys.done_prefix, signal,
+            *part_args,
+        )  # fmt: skip
         return outcome_script("revoke", keys).command(touched, args)
 
     def revoked(self, ids: Sequence[str]) -> dict[str, str]:
@@ -87,7 +115,7 @@ class Revoker:
 
     def stage(self, message_id: str) -> Stage:
         """Where the message is; a snapshot of several reads, for people."""
-        keys, queue = self._keys, self.queues_of([message_id])[message_id]
+        keys, queue = self._keys, _queue_in(self.raws_of([message_id])[message_id])
         if queue is None:
             exists = self._links.call([packed("EXISTS", keys.result(message_id))])[0]
             return Stage.DONE if exists else Stage.UNKNOWN

@@ -134,6 +134,14 @@ def is_final(raw: bytes) -> bool:
     return raw[1:2] == b"F"
 
 
+def value_in(raw: bytes, marker: str) -> bytes | None:
+    """Return the encoded value of an outcome, None if it is encoded otherwise or not alone."""
+    value_at = _HEADER_AT + int.from_bytes(raw[2:_HEADER_AT], "big")
+    if raw[:1] != marker.encode() or b'"extended":true' in raw[_HEADER_AT:value_at]:
+        return None
+    return raw[value_at:]
+
+
 def status_of(raw: bytes) -> str:
     """Read the state only; it needs no permission for the value's content type.
 

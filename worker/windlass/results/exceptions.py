@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from windlass.errors import EncodeError
+from windlass.errors import ChordError, EncodeError
 from windlass.serializers.base import Serializer
 
 #: Longest text kept of an argument that has no representation, in characters.
@@ -27,11 +27,14 @@ def describe(exc: BaseException, serializer: Serializer) -> dict[str, Any]:
         serializer: The one that will encode the answer.
     """
     kind = type(exc)
-    return {
+    wire = {
         "exc_type": kind.__qualname__,
         "exc_module": kind.__module__,
         "exc_message": _encodable(exc.args, serializer),
     }
+    if isinstance(exc, ChordError) and exc.__cause__ is not None:
+        wire["exc_cause"] = describe(exc.__cause__, serializer)
+    return wire
 
 
 def summarise(exc: BaseException) -> dict[str, Any]:
@@ -61,7 +64,12 @@ def rebuild(wire: Mapping[str, Any]) -> Exception:
     args = tuple(message) if isinstance(message, list | tuple) else (message,)
     kind = _loaded_class(module, name)
     rebuilt = _instance(kind, args) if kind is not None else None
-    return rebuilt if rebuilt is not None else _synthetic_class(module, name)(*args)
+    if rebuilt is None:
+        rebuilt = _synthetic_class(module, name)(*args)
+    cause = wire.get("exc_cause")
+    if is_described(cause):
+        rebuilt.__cause__ = rebuild(cause)
+    return rebuilt
 
 
 def _encodable(args: tuple[Any, ...], serializer: Serializer) -> list[Any]:

@@ -17,6 +17,7 @@ from windlass.signatures import Signature
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
+    from windlass.context import Context
     from windlass.runtime.executor import Run
 
 _log = get_logger(__name__)
@@ -33,26 +34,27 @@ def on_success(run: Run, value: Any) -> tuple[Outgoing, ...]:
     return tuple(_message(app, linked, (value,)) for linked in run.request.callbacks or ())
 
 
-def on_failure(run: Run, error: BaseException, traceback: str) -> tuple[Outgoing, ...]:
+def on_failure(
+    app: Windlass, request: Context, error: BaseException, traceback: str
+) -> tuple[Outgoing, ...]:
     """Call the errbacks that are local and take (request, exc, traceback); build the others.
 
     The others are sent with the failed id alone. What goes wrong with one is logged, and does not
     keep the others from being called.
     """
     messages = []
-    app = run.task.app
-    for linked in run.request.errbacks or ():
+    for linked in request.errbacks or ():
         try:
             signature = Signature.from_dict(linked, app=app)
             if _is_inline(signature):
-                signature(run.request, error, traceback)
+                signature(request, error, traceback)
             else:
-                messages.append(_message(app, signature, (run.request.id,)))
+                messages.append(_message(app, signature, (request.id,)))
         except Exception:  # an errback's own failure must not hide the task's
             _log.error(
                 events.TASK_HOOK_FAILED,
                 exc_info=sys.exc_info(),
-                task=run.task.name,
+                task=request.task,
                 hook=f"link_error {linked!r:.200}",
             )
     return tuple(messages)

@@ -15,7 +15,7 @@ from windlass.errors import TaskError, TaskRevokedError, TimeLimitExceeded, Work
 from windlass.log import get_logger
 from windlass.runtime import crew
 from windlass.runtime.hand import Entry
-from windlass.runtime.settle import Settler, Unfenced, lost_text
+from windlass.runtime.settle import Settler, lost_text
 from windlass.runtime.slots import Slot
 from windlass.runtime.state import WorkerState
 from windlass.runtime.traffic import Traffic
@@ -87,8 +87,7 @@ class Casualties:
     def end(self, entry: Entry, error: TaskError, now: float, state: str = states.FAILURE) -> None:
         """End a message with an error of the supervisor's."""
         if entry.is_acked:
-            result = self._settler.failure(entry, error, state)
-            self._traffic.unfenced.append(Unfenced(id=entry.id, result=result))
+            self._traffic.unfenced.append(self._settler.failed_unfenced(entry, error, state))
             self._traffic.hurry(now)
         else:
             self._traffic.settle(self._settler.failed(entry, error, state), now)

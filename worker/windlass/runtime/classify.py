@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from windlass import signals, states
 from windlass.context import PendingReplacement, PendingRetry
-from windlass.errors import Ignore, Reject, Retry
+from windlass.errors import Ignore, Reject, Retry, TaskRevokedError
 from windlass.hooks import ExceptionInfo, format_traceback, run_hook
 from windlass.results import codec
 from windlass.results.base import Extended
-from windlass.runtime import again, callbacks, reports
-from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Returned
+from windlass.runtime import again, callbacks, reports, steps
+from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Returned, Stepped
 
 if TYPE_CHECKING:
+    from windlass.messages import Outgoing
     from windlass.runtime.executor import Run
 
 #: Slots are forked, and copies of one generator would draw the same jitter in all of them.
@@ -37,6 +38,7 @@ def returned(run: Run, value: Any) -> Outcome:
         followups = callbacks.on_success(run, value) if request.callbacks else ()
         stores = spec.stores if request.ignore_result is None else _stores(run)
         result = codec.encode_success(request.id or "", value, about(run)) if stores else None
+        part = None if request.then is None else steps.succeeded(request.then, value, result)
     except Exception as error:  # the value cannot be stored, or not be sent to a callback
         return _failure(run, error)
     if spec.on_success is not None:
@@ -46,6 +48,8 @@ def returned(run: Run, value: Any) -> Outcome:
     if spec.after_return is not None:
         _after(run, states.SUCCESS, value, None)
     reports.succeeded(run, value)
+    if part is not None:
+        return Stepped(states.SUCCESS, result, followups, part)
     return Finished(states.SUCCESS, result, followups)
 
 
@@ -56,7 +60,9 @@ def failed(run: Run, error: BaseException) -> Outcome:
         return _pending(run, pending)
     if isinstance(error, Ignore):
         reports.ignored(run)
-        return Finished(states.IGNORED)
+        then = run.request.then
+        part = None if then is None else steps.ignored(then, run.message.id)
+        return steps.ended(states.IGNORED, None, part)
     if isinstance(error, Reject):
         return _rejected(run, error)
     if isinstance(error, Retry):
@@ -75,7 +81,10 @@ def expired(run: Run) -> Outcome:
     if signals.task_revoked.connections:
         facts = {"terminated": False, "signum": None, "expired": True}
         signals.task_revoked.send(run.task, request=run.request, **facts)
-    return Finished(states.REVOKED, result)
+    part, then = None, run.request.then
+    if then is not None:
+        part = steps.failed(then, run.message.id, TaskRevokedError("expired"), states.REVOKED)
+    return steps.ended(states.REVOKED, result, part)
 
 
 def about(run: Run) -> codec.About:
@@ -172,7 +181,9 @@ def _rejected(run: Run, error: Reject) -> Outcome:
     if _stores_errors(run):
         text = format_traceback(error)
         result = codec.encode_failure(run.message.id, error, text, about(run))
-    return Buried("rejected", repr(error.reason) if error.reason is not None else "", result)
+    detail = repr(error.reason) if error.reason is not None else ""
+    failure = b"" if run.request.then is None else steps.failure_of(run.message.id, error)
+    return Buried("rejected", detail, result, failure)
 
 
 def _failure(run: Run, error: BaseException) -> Outcome:
@@ -181,7 +192,9 @@ def _failure(run: Run, error: BaseException) -> Outcome:
     result = None
     if _stores_errors(run):
         result = codec.encode_failure(run.message.id, error, einfo.traceback, about(run))
-    followups = callbacks.on_failure(run, error, einfo.traceback) if request.errbacks else ()
+    followups: tuple[Outgoing, ...] = ()
+    if request.errbacks:
+        followups = callbacks.on_failure(run.task.app, request, error, einfo.traceback)
     if spec.on_failure is not None:
         name = run.task.name
         run_hook(spec.on_failure, name, error, request.id, run.args, run.kwargs, einfo)
@@ -189,6 +202,9 @@ def _failure(run: Run, error: BaseException) -> Outcome:
     if spec.after_return is not None:
         _after(run, states.FAILURE, error, einfo)
     reports.failed(run, error)
+    if request.then is not None:
+        part = steps.failed(request.then, run.message.id, error, states.FAILURE, einfo.traceback)
+        return Stepped(states.FAILURE, result, followups, part)
     return Finished(states.FAILURE, result, followups)
 
 

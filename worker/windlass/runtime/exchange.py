@@ -170,9 +170,7 @@ class Exchange:
     def run_once(self, job: Job) -> Answer:
         """Do one job."""
         for unfenced in job.unfenced:
-            if unfenced.followups:
-                self._broker.enqueue(unfenced.followups)
-            self._store_unfenced(unfenced)
+            self._end_unfenced(unfenced)
         for note in job.started:
             self._broker.set_state(note.id, note.queue, note.token, note.payload)
         answer = Answer(job=job)
@@ -183,6 +181,16 @@ class Exchange:
         if job.settlements or job.request is not None:
             answer.stale, answer.fetched = self._broker.exchange(job.settlements, job.request)
         return answer
+
+    def _end_unfenced(self, unfenced: Unfenced) -> None:
+        step = unfenced.step
+        if step is not None and step.declares:
+            self._broker.enqueue(unfenced.followups, continuations=step.declares)
+        elif unfenced.followups:
+            self._broker.enqueue(unfenced.followups)
+        self._store_unfenced(unfenced)
+        if step is not None and step.part is not None:
+            self._broker.deliver((step.part,))
 
 
 class Waker:

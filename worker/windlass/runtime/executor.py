@@ -231,7 +231,7 @@ class Executor:
             return Buried(decode_problem(raw, error), str(error))
         task = self._tasks.get(head.task)
         if task is None:
-            task = self._app.tasks.get(head.task)  # declared since: a shared task, say
+            task = self._app.tasks.find(head.task)  # declared since: a shared task, say
             if task is None:
                 return self._without_task(message, head, body)
         if raw[14:20] != _NO_TIME and _is_expired(message):

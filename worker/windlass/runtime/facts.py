@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from windlass.continuations import FAIL_TASK
 from windlass.run_spec import spec_of
 from windlass.runtime.hand import Facts
 from windlass.runtime.pacing import RunTime
@@ -36,8 +37,8 @@ class Describer:
 
     def __call__(self, queue: str, name: str) -> Facts:
         """Gather them. A task that is not registered gets facts that say so."""
-        task = self._app.tasks.get(name)
-        facts = Facts(name, is_known=task is not None)
+        task = self._app.tasks.find(name)
+        facts = Facts(name, is_known=task is not None or name == FAIL_TASK)
         facts.counts = self._state.counts_of(queue, name)
         if task is None:
             return facts

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from windlass.messages import Outgoing
+from windlass.continuations import Continuation, Part
+from windlass.messages import Outgoing, Then
 
 
 class Finished(msgspec.Struct, tag="d", omit_defaults=True, gc=False):
@@ -20,6 +21,16 @@ class Finished(msgspec.Struct, tag="d", omit_defaults=True, gc=False):
     state: str
     result: bytes | None = None
     followups: tuple[Outgoing, ...] = ()
+
+
+class Stepped(Finished, tag="s", omit_defaults=True, gc=False):
+    """Ends a step of a workflow; the fields are those of `windlass.brokers.base.StepDone`."""
+
+    part: Part | None = None
+    declares: tuple[Continuation, ...] = ()
+    grows: tuple[tuple[int, str], ...] = ()
+    holds: Then | None = None
+    holder: str = ""
 
 
 class Retried(msgspec.Struct, tag="r", omit_defaults=True, gc=False):
@@ -41,6 +52,8 @@ class Buried(msgspec.Struct, tag="x", omit_defaults=True, gc=False):
     reason: str
     detail: str
     result: bytes | None = None
+    #: An encoded `windlass.continuations.Failure`, where the reason and detail do not say it.
+    failure: bytes = b""
 
 
 class Unknown(msgspec.Struct, tag="u", omit_defaults=True, gc=False):
@@ -49,4 +62,4 @@ class Unknown(msgspec.Struct, tag="u", omit_defaults=True, gc=False):
     task: str
 
 
-Outcome = Finished | Retried | Returned | Buried | Unknown
+Outcome = Finished | Stepped | Retried | Returned | Buried | Unknown

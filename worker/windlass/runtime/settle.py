@@ -19,14 +19,17 @@ from windlass.brokers.base import (
     HandBack,
     Park,
     Settlement,
+    StepDone,
     StoredResult,
 )
+from windlass.continuations import Part
 from windlass.errors import TaskError, WorkerLostError
-from windlass.messages import Outgoing, open_envelope, tail_of
+from windlass.messages import Outgoing, open_envelope, tail_of, then_of
 from windlass.results import codec
+from windlass.runtime import steps
 from windlass.runtime.broker_clock import BrokerClock
 from windlass.runtime.hand import Entry
-from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Returned
+from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Returned, Stepped
 
 
 class Unfenced(msgspec.Struct, kw_only=True, gc=False):
@@ -35,6 +38,7 @@ class Unfenced(msgspec.Struct, kw_only=True, gc=False):
     id: str
     result: StoredResult | None
     followups: tuple[Outgoing, ...] = ()
+    step: Stepped | None = None
 
 
 class Settler:
@@ -65,6 +69,8 @@ class Settler:
 
     def settle(self, entry: Entry, outcome: Outcome, duration_ms: float) -> Settlement:
         """Return what the broker is told of an outcome."""
+        if isinstance(outcome, Stepped):
+            return self._step(entry, outcome, duration_ms)
         if isinstance(outcome, Finished):
             return Done(
                 id=entry.id,
@@ -73,6 +79,7 @@ class Settler:
                 result=self.stored(outcome.result),
                 followups=outcome.followups,
                 duration_ms=duration_ms,
+                state=outcome.state,
             )
         id_, queue, token = entry.id, entry.queue, entry.token
         if isinstance(outcome, Retried):
@@ -95,6 +102,7 @@ class Settler:
                 detail=outcome.detail,
                 worker=self._worker_id,
                 result=self.stored(outcome.result),
+                part=_buried_part(entry, outcome),
             )
         return Park(id=id_, queue=queue, token=token, task=outcome.task)
 
@@ -104,16 +112,29 @@ class Settler:
         It can neither be handed back nor buried: those end as FAILURE.
         """
         if isinstance(outcome, Finished):
-            return Unfenced(
+            ended = Unfenced(
                 id=entry.id, result=self.stored(outcome.result), followups=outcome.followups
             )
+            if isinstance(outcome, Stepped):
+                ended.step = outcome
+            return ended
         if isinstance(outcome, Retried):
             return Unfenced(
                 id=entry.id, result=self.stored(outcome.result), followups=(outcome.message,)
             )
         detail = outcome.detail if isinstance(outcome, Buried) else "it was rejected"
         text = f"Not run again, since it was acknowledged at start (acks_late=False): {detail}"
-        return Unfenced(id=entry.id, result=self.failure(entry, TaskError(text)))
+        return self.failed_unfenced(entry, TaskError(text))
+
+    def failed_unfenced(
+        self, entry: Entry, error: BaseException, state: str = states.FAILURE
+    ) -> Unfenced:
+        """End a message that the broker no longer has with an error of the supervisor's."""
+        ended = Unfenced(id=entry.id, result=self.failure(entry, error, state))
+        part = steps.part_without_run(entry.raw, entry.id, error, state)
+        if part is not None:
+            ended.step = Stepped(state, None, (), part)
+        return ended
 
     def hand_back(self, entry: Entry, *, counted: bool = False) -> HandBack:
         """Return an unfinished message to its queue."""
@@ -121,26 +142,62 @@ class Settler:
 
     def acknowledge(self, entry: Entry) -> Done:
         """Settle a message before it begins (acks_late=False)."""
-        return Done(id=entry.id, queue=entry.queue, token=entry.token)
+        then = then_of(entry.raw)
+        if then is None:
+            return Done(id=entry.id, queue=entry.queue, token=entry.token, state="")
+        return StepDone(
+            id=entry.id,
+            queue=entry.queue,
+            token=entry.token,
+            state="",
+            holds=then,
+            holder=f"w{self._worker_id}",
+        )
 
     def crashed(self, entry: Entry, reason: str) -> Crashed:
         """Settle a message whose process died under it."""
+        error = WorkerLostError(lost_text(reason))
         return Crashed(
             id=entry.id,
             queue=entry.queue,
             token=entry.token,
             reason=reason,
             worker=self._worker_id,
-            result=self.failure(entry, WorkerLostError(lost_text(reason))),
+            result=self.failure(entry, error),
+            part=steps.part_without_run(entry.raw, entry.id, error),
         )
 
     def failed(self, entry: Entry, error: BaseException, state: str = states.FAILURE) -> Done:
         """End a message as FAILURE or REVOKED with an error of the supervisor's."""
-        return Done(
+        result = self.failure(entry, error, state)
+        part = steps.part_without_run(entry.raw, entry.id, error, state)
+        if part is None:
+            return Done(
+                id=entry.id, queue=entry.queue, token=entry.token, result=result, state=state
+            )
+        return StepDone(
             id=entry.id,
             queue=entry.queue,
             token=entry.token,
-            result=self.failure(entry, error, state),
+            result=result,
+            state=state,
+            part=part,
+        )
+
+    def _step(self, entry: Entry, outcome: Stepped, duration_ms: float) -> StepDone:
+        return StepDone(
+            id=entry.id,
+            queue=entry.queue,
+            token=entry.token,
+            result=self.stored(outcome.result),
+            followups=outcome.followups,
+            duration_ms=duration_ms,
+            state=outcome.state,
+            part=outcome.part,
+            declares=outcome.declares,
+            grows=outcome.grows,
+            holds=outcome.holds,
+            holder=outcome.holder,
         )
 
     def parked(self, entry: Entry) -> Park:
@@ -185,6 +242,15 @@ class Settler:
 
     def _now_ms(self) -> int:
         return self._clock.now_ms(monotonic())
+
+
+def _buried_part(entry: Entry, outcome: Buried) -> Part | None:
+    then = then_of(entry.raw)
+    if then is None:
+        return None
+    if outcome.failure:
+        return Part(then=then, failure=outcome.failure)
+    return steps.failed(then, entry.id, TaskError(f"It is a dead letter: {outcome.detail}"))
 
 
 def lost_text(reason: str) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from windlass.errors import ConfigurationError, ContentDisallowed, nearest
-from windlass.serializers.base import BODY_PARTS, Serializer
+from windlass.released import PICKLED_PARTS, take_pieces
+from windlass.serializers.base import BODY_PARTS, Serializer, not_this_format
 from windlass.serializers.json_codec import JsonSerializer, encode_flat_body
 from windlass.serializers.msgpack_codec import MsgpackSerializer
 from windlass.serializers.pickle_codec import PickleSerializer
@@ -75,6 +76,15 @@ def encode(value: Any, serializer: str = "json") -> bytes:
     return serializer_named(serializer).encode(value)
 
 
+def encode_marked(value: Any, marker: str) -> bytes:
+    """Turn a value into bytes by the serializer of a marker: "j", "m" or "p".
+
+    Raises:
+        EncodeError: A part has no representation; the text names its place.
+    """
+    return _BY_MARKER[marker.encode()].encode(value)
+
+
 def encode_body(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
@@ -105,9 +115,23 @@ def decode(data: bytes, content_type: str, accept: Collection[str]) -> Any:
         DecodeError: The bytes are not what the content type says.
     """
     serializer = _BY_CONTENT_TYPE.get(content_type)
+    if serializer is None and content_type == PICKLED_PARTS:
+        return _decode_parts(data, accept)
     if serializer is None or (serializer.name not in accept and content_type not in accept):
         raise ContentDisallowed(content_type, accept)
     return serializer.decode(data)
+
+
+def _decode_parts(data: bytes, accept: Collection[str]) -> Any:
+    """Decode a pickled body whose first argument came in pieces (`windlass.released`)."""
+    pickle_type = content_type_of("pickle")
+    try:
+        is_list, pieces, rest = take_pieces(data)
+    except ValueError as error:
+        raise not_this_format(data, "joined pickles", error) from error
+    values = [decode(piece, pickle_type, accept) for piece in pieces]
+    args, kwargs, embed = decode(rest, pickle_type, accept)
+    return [values, *args] if is_list else [*values, *args], kwargs, embed
 
 
 def decode_marked(data: bytes, marker: bytes, accept: Collection[str]) -> Any:

@@ -27,7 +27,8 @@
 -- ARGV[12] failure of that part, '' for none
 -- ARGV[13] value   of that part
 -- ARGV[14] holder  '' to give the part, else who answers for it from now on (see continuation.lua)
--- ARGV[15] n       follow-ups; then for each: queue, priority, id, due spec, expires spec, tail;
+-- ARGV[15] added   members to that continuation, '' for none (see grow of continuation.lua)
+-- ARGV[16] n       follow-ups; then for each: queue, priority, id, due spec, expires spec, tail;
 --                  then for each declared continuation: id, how many fields, and their names and values
 -- Returns: {the id in a list when its token was stale (nothing was done), else an empty list;
 --          the continuation in a list when it is not sent to the end: call deliver.lua}.
@@ -46,7 +47,7 @@ local left, stats, waiting, result, queues, thens = KEYS[6], KEYS[7], KEYS[8], K
 local now, channel, service = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local id, token, has_outcome, ttl, payload = ARGV[4], ARGV[5], ARGV[6] == '1', ARGV[7], ARGV[8]
 local names, continuation, index, failure, value = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
-local holder, n, FIRST = ARGV[14], tonumber(ARGV[15]), 16
+local holder, added, n, FIRST = ARGV[14], ARGV[15], tonumber(ARGV[16]), 17
 if not owns(leased, id, token) then return {{id}, {}} end
 local at, record = targets(12, names)
 local bytes = #payload + #value
@@ -74,8 +75,9 @@ if holder ~= '' then
   if redis.call('HEXISTS', KEYS[record], 'need') == 1 then
     redis.call('HSET', KEYS[record], 'h' .. index, holder)
   end
-elseif take_part(KEYS[record], index, value, failure)
-  and release(now, messages, queues, thens, KEYS[record], continuation, at) ~= '' then
-  return {{}, {continuation}}
+  return {{}, {}}
 end
-return {{}, {}}
+if added ~= '' then grow(KEYS[record], index, added) end
+if not take_part(KEYS[record], index, value, failure) then return {{}, {}} end
+local why = release(now, messages, queues, thens, KEYS[record], continuation, at)
+return {{}, why == '' and {} or {continuation}}

@@ -4,16 +4,39 @@
 -- KEYS[3] scheduled ZSET priority digit + id
 -- KEYS[4] parked    HASH id -> task name
 -- KEYS[5] condemned SET  revoked ids in the ready lists
--- KEYS[6..15] r9 .. r0 LIST ids
+-- KEYS[6] thens     ZSET continuations
+-- KEYS[7..16] r9 .. r0 LIST ids
 -- ARGV[1] limit     messages from each place
--- Returns: {how many of them counted as waiting, 1 if more may be left else 0}.
+-- Returns: {how many of them counted as waiting, 1 if more may be left else 0,
+--          {id, its bytes without the body, ..} of those that may be parts of continuations: they are
+--          failures now, see deliver.lua}.
 -- Invariants: ready | scheduled | parked -> gone.
 -- Complexity: O(12 * limit).
 local messages, attempts, scheduled, parked, condemned = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local limit, FIRST_READY, deleted, more = tonumber(ARGV[1]), 6, 0, 0
+local thens, limit, FIRST_READY, deleted, more = KEYS[6], tonumber(ARGV[1]), 7, 0, 0
+local has_steps, steps = redis.call('ZCARD', thens) > 0, {}
+
+-- The bytes of a message without its body, nil where they are damaged.
+local function head_of(raw)
+  local task_at = 22 + (string.byte(raw, 21) or 0)
+  if #raw < task_at + 1 then return nil end
+  local headers_at = task_at + 2 + struct.unpack('>I2', raw, task_at)
+  if #raw < headers_at + 3 then return nil end
+  return string.sub(raw, 1, headers_at + 3 + struct.unpack('>I4', raw, headers_at))
+end
+
+local function note_step(id)
+  local head = head_of(redis.call('HGET', messages, id) or '')
+  if head and string.find(head, '"then":[', 1, true) then
+    steps[#steps + 1], steps[#steps + 2] = id, head
+  end
+end
 
 local function forget(ids)
   if #ids == 0 then return end
+  if has_steps then
+    for _, id in ipairs(ids) do note_step(id) end
+  end
   redis.call('HDEL', messages, unpack(ids))
   redis.call('HDEL', attempts, unpack(ids))
   deleted = deleted + #ids - redis.call('SREM', condemned, unpack(ids))
@@ -30,4 +53,4 @@ forget(ids)
 ids = redis.call('HRANDFIELD', parked, limit)
 if #ids > 0 then redis.call('HDEL', parked, unpack(ids)) end
 forget(ids)
-return {deleted, more}
+return {deleted, more, steps}

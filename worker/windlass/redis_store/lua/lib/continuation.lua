@@ -5,6 +5,7 @@
 --   plan     msgpack: cap in bytes, markers of the formats, chunks of releases, queues sent to
 --   r<c>     a chunk of releases, msgpack; next: the first that is not sent
 --   members  msgpack: ids and sources, for whoever looks after what never came
+--   extra    indexes that were added to the declared ones, commas between; m<i>: id of such a member
 -- With several formats a part is a msgpack list of values.
 
 -- take_part(record, index, value, failure): note one part; true if it ended the wait.
@@ -20,18 +21,44 @@ local function take_part(record, index, value, failure)
   return redis.call('HINCRBY', record, 'have', 1) == tonumber(known[1])
 end
 
+-- grow(record, index, added): add members to the continuation that part `index` is still missing in;
+-- `added` is a msgpack list of index (as text), message id, ..
+local function grow(record, index, added)
+  local known = redis.call('HMGET', record, 'need', 'fail', 'v' .. index, 'extra')
+  if not known[1] or known[2] or known[3] then return end
+  local list, extra = cmsgpack.unpack(added), {known[4] or nil}
+  for i = 1, #list, 2 do
+    extra[#extra + 1] = list[i]
+    redis.call('HSET', record, 'm' .. list[i], list[i + 1])
+  end
+  redis.call('HSET', record, 'extra', table.concat(extra, ','))
+  redis.call('HINCRBY', record, 'need', #list / 2)
+end
+
+-- part_fields(record, need): names of the fields of all parts, in the order of their index.
+local function part_fields(record, need)
+  local extra, fields = {}, {}
+  for index in string.gmatch(redis.call('HGET', record, 'extra') or '', '%d+') do
+    extra[#extra + 1] = index
+  end
+  table.sort(extra, function(a, b) return tonumber(a) < tonumber(b) end)
+  for i = 0, need - #extra - 1 do fields[#fields + 1] = 'v' .. i end
+  for _, index in ipairs(extra) do fields[#fields + 1] = 'v' .. index end
+  return fields
+end
+
 -- joiner(record, need, formats): a function that puts the values of a format side by side.
 local function joiner(record, need, formats)
   local columns, made = nil, {}
   local function read()
     columns = {}
     for k = 1, #formats do columns[string.sub(formats, k, k)] = {} end
-    for first = 0, need - 1, 1000 do
-      local fields = {}
-      for i = first, math.min(first + 999, need - 1) do fields[#fields + 1] = 'v' .. i end
-      for j, value in ipairs(redis.call('HMGET', record, unpack(fields))) do
+    local fields = part_fields(record, need)
+    for first = 1, #fields, 1000 do
+      local last = math.min(first + 999, #fields)
+      for j, value in ipairs(redis.call('HMGET', record, unpack(fields, first, last))) do
         local each = #formats == 1 and {value} or cmsgpack.unpack(value)
-        for k = 1, #formats do columns[string.sub(formats, k, k)][first + j] = each[k] end
+        for k = 1, #formats do columns[string.sub(formats, k, k)][first + j - 1] = each[k] end
       end
     end
   end

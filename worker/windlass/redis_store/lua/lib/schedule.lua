@@ -15,8 +15,7 @@ local function fold(schedule, runs, messages, dead, condemned, now)
   for _, run in ipairs(runs_of(redis.call('HGET', schedule, 'active'))) do
     local nominal, id = run[1], run[2]
     local ended = redis.call('HGET', runs, id)
-    local live, is_dead = false, false
-    if not ended or ended == '' then live, is_dead = is_live(messages, dead, condemned, now, id) end
+    local live, is_dead = is_live(messages, dead, condemned, now, id)
     if live then
       active[#active + 1] = nominal .. ':' .. id
     else

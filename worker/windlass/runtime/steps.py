@@ -1,0 +1,95 @@
+"""The part that a message of a workflow gives: how it ended, for the continuation that waits.
+
+Built where the message ends: in the slot that ran it, or in the supervisor for one whose process is
+gone. Every end is a part: a value, or a failure whatever it is called.
+Next in the walk: `windlass.runtime.settle`.
+"""
+
+from __future__ import annotations
+
+from windlass import states
+from windlass.continuations import Failure, Part
+from windlass.errors import EncodeError, TaskError
+from windlass.messages import Then, then_of
+from windlass.released import value_piece
+from windlass.results import exceptions
+from windlass.results.codec import value_in
+from windlass.runtime.outcome import Finished, Stepped
+from windlass.serializers import registry
+
+#: Longest end of a traceback that followers get, in characters.
+_TRACEBACK_LIMIT = 4_000
+#: Longest error that followers get as it is, in bytes; a longer one is summarised.
+_ERROR_LIMIT = 64 * 1024
+_JSON = registry.serializer_named("json")
+
+
+def succeeded(then: Then, value: object, result: bytes | None) -> Part:
+    """Build the part of a task that returned a value.
+
+    Args:
+        then: Which part it is.
+        value: What it returned.
+        result: Its encoded outcome, in which the value may be encoded already.
+
+    Raises:
+        EncodeError: The value has no representation in the serializer of the next step.
+    """
+    pieces = []
+    for marker in then.formats:
+        encoded = None if result is None else value_in(result, marker)
+        if encoded is None:
+            encoded = registry.encode_marked(value, marker)
+        pieces.append(value_piece(encoded, marker))
+    return Part(then=then, values=tuple(pieces))
+
+
+def failed(
+    then: Then,
+    message_id: str,
+    error: BaseException,
+    state: str = states.FAILURE,
+    traceback: str | None = None,
+) -> Part:
+    """Build the part of a task that failed, or was revoked."""
+    return Part(then=then, failure=failure_of(message_id, error, state, traceback))
+
+
+def failure_of(
+    message_id: str,
+    error: BaseException,
+    state: str = states.FAILURE,
+    traceback: str | None = None,
+) -> bytes:
+    """Encode what followers are told of a failure; it always succeeds."""
+    try:
+        encoded = _JSON.encode(exceptions.describe(error, _JSON))
+    except EncodeError:
+        encoded = b""
+    if not encoded or len(encoded) > _ERROR_LIMIT:
+        encoded = _JSON.encode(exceptions.summarise(error))
+    if traceback is not None:
+        traceback = traceback.encode(errors="backslashreplace").decode()[-_TRACEBACK_LIMIT:]
+    return Failure(message_id, state, b"j" + encoded, traceback).encode()
+
+
+def ignored(then: Then, message_id: str) -> Part:
+    """Build the part of a task that ended by Ignore: there is no value to go on with."""
+    text = (
+        f"Task {message_id} was ignored (it raised Ignore), so it has no result that what comes "
+        "after it could take. Return a value instead, e.g. None."
+    )
+    return failed(then, message_id, TaskError(text))
+
+
+def ended(state: str, result: bytes | None, part: Part | None) -> Finished:
+    """Build an outcome, with a part if there is one."""
+    return Finished(state, result) if part is None else Stepped(state, result, (), part)
+
+
+def part_without_run(
+    raw: bytes, message_id: str, error: BaseException, state: str = states.FAILURE
+) -> Part | None:
+    """Build the part of a message that ends without its task, None if it is no part of anything."""
+    then = then_of(raw)
+    return None if then is None else failed(then, message_id, error, state)
