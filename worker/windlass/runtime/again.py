@@ -14,6 +14,7 @@ import msgspec
 from windlass import call_options, messages, sending
 from windlass.context import PendingReplacement, PendingRetry
 from windlass.messages import Headers, Outgoing
+from windlass.released import PICKLED_PARTS
 from windlass.serializers import registry
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def retry(run: Run, pending: PendingRetry) -> Outgoing:
         EncodeError: New arguments cannot be encoded.
     """
     options = {key: value for key, value in pending.options.items() if value is not None}
-    headers = _retry_headers(run.head.headers, options)
+    is_changed = pending.args is not None or pending.kwargs is not None
+    headers = _retry_headers(run.head.headers, options, has_new_arguments=is_changed)
     settings = run.spec.settings
     message = Outgoing(
         id=run.message.id,
@@ -51,8 +53,12 @@ def retry(run: Run, pending: PendingRetry) -> Outgoing:
     return message
 
 
-def _retry_headers(headers: Headers, options: dict[str, Any]) -> Headers:
+def _retry_headers(
+    headers: Headers, options: dict[str, Any], *, has_new_arguments: bool
+) -> Headers:
     changes: dict[str, Any] = {"retries": headers.retries + 1}
+    if has_new_arguments and headers.content_type == PICKLED_PARTS:
+        changes["content_type"] = registry.content_type_of("pickle")
     for name in ("shadow", "headers", "ignore_result"):
         if name in options:
             changes[name] = options[name]
@@ -108,7 +114,7 @@ def replacement(run: Run, pending: PendingReplacement) -> Outgoing:
         args, kwargs = task.prepare_arguments(args, kwargs)
     plan = sending.plan_calls(app, signature.task, task, options, args, kwargs)
     # This run is no parent of it: it takes its place in the tree.
-    plan.place(replaced_task_nesting=request.replaced_task_nesting + 1)
+    plan.place(replaced_task_nesting=request.replaced_task_nesting + 1, then=request.then)
     return plan.message(args, kwargs, run.message.id)
 
 

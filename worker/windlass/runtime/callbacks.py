@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from windlass import events, sending
+from windlass.continuations import Continuation
 from windlass.log import get_logger
 from windlass.messages import Outgoing
 from windlass.signatures import Signature
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 
 
-def on_success(run: Run, value: Any) -> tuple[Outgoing, ...]:
+class Followups(NamedTuple):
+    """What is sent after a task: messages, and the continuations of those that are workflows."""
+
+    messages: tuple[Outgoing, ...] = ()
+    continuations: tuple[Continuation, ...] = ()
+
+
+NOTHING = Followups()
+
+
+def on_success(run: Run, value: Any) -> Followups:
     """Build the messages of the task's callbacks; each gets the value as its first argument.
 
     Raises:
@@ -31,12 +42,12 @@ def on_success(run: Run, value: Any) -> tuple[Outgoing, ...]:
         TypeError: The value does not fit a callback's signature.
     """
     app = run.task.app
-    return tuple(_message(app, linked, (value,)) for linked in run.request.callbacks or ())
+    return Followups(
+        tuple(_message(app, linked, (value,)) for linked in run.request.callbacks or ())
+    )
 
 
-def on_failure(
-    app: Windlass, request: Context, error: BaseException, traceback: str
-) -> tuple[Outgoing, ...]:
+def on_failure(app: Windlass, request: Context, error: BaseException, traceback: str) -> Followups:
     """Call the errbacks that are local and take (request, exc, traceback); build the others.
 
     The others are sent with the failed id alone. What goes wrong with one is logged, and does not
@@ -57,7 +68,7 @@ def on_failure(
                 task=request.task,
                 hook=f"link_error {linked!r:.200}",
             )
-    return tuple(messages)
+    return Followups(tuple(messages))
 
 
 def _is_inline(signature: Signature[Any]) -> bool:

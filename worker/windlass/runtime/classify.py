@@ -20,7 +20,6 @@ from windlass.runtime import again, callbacks, reports, steps
 from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Returned, Stepped
 
 if TYPE_CHECKING:
-    from windlass.messages import Outgoing
     from windlass.runtime.executor import Run
 
 #: Slots are forked, and copies of one generator would draw the same jitter in all of them.
@@ -35,7 +34,7 @@ def returned(run: Run, value: Any) -> Outcome:
     try:
         if spec.models is not None:
             value = spec.models.dumped_result(value)
-        followups = callbacks.on_success(run, value) if request.callbacks else ()
+        sent = callbacks.on_success(run, value) if request.callbacks else callbacks.NOTHING
         stores = spec.stores if request.ignore_result is None else _stores(run)
         result = codec.encode_success(request.id or "", value, about(run)) if stores else None
         part = None if request.then is None else steps.succeeded(request.then, value, result)
@@ -48,9 +47,9 @@ def returned(run: Run, value: Any) -> Outcome:
     if spec.after_return is not None:
         _after(run, states.SUCCESS, value, None)
     reports.succeeded(run, value)
-    if part is not None:
-        return Stepped(states.SUCCESS, result, followups, part)
-    return Finished(states.SUCCESS, result, followups)
+    if part is not None or sent.continuations:
+        return Stepped(states.SUCCESS, result, sent.messages, part, sent.continuations)
+    return Finished(states.SUCCESS, result, sent.messages)
 
 
 def failed(run: Run, error: BaseException) -> Outcome:
@@ -192,9 +191,9 @@ def _failure(run: Run, error: BaseException) -> Outcome:
     result = None
     if _stores_errors(run):
         result = codec.encode_failure(run.message.id, error, einfo.traceback, about(run))
-    followups: tuple[Outgoing, ...] = ()
+    sent = callbacks.NOTHING
     if request.errbacks:
-        followups = callbacks.on_failure(run.task.app, request, error, einfo.traceback)
+        sent = callbacks.on_failure(run.task.app, request, error, einfo.traceback)
     if spec.on_failure is not None:
         name = run.task.name
         run_hook(spec.on_failure, name, error, request.id, run.args, run.kwargs, einfo)
@@ -202,10 +201,12 @@ def _failure(run: Run, error: BaseException) -> Outcome:
     if spec.after_return is not None:
         _after(run, states.FAILURE, error, einfo)
     reports.failed(run, error)
+    part = None
     if request.then is not None:
         part = steps.failed(request.then, run.message.id, error, states.FAILURE, einfo.traceback)
-        return Stepped(states.FAILURE, result, followups, part)
-    return Finished(states.FAILURE, result, followups)
+    if part is not None or sent.continuations:
+        return Stepped(states.FAILURE, result, sent.messages, part, sent.continuations)
+    return Finished(states.FAILURE, result, sent.messages)
 
 
 def _after(run: Run, state: str, value: Any, einfo: ExceptionInfo | None) -> None:

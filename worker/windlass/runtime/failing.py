@@ -7,7 +7,7 @@ known here. Next in the walk: `windlass.runtime.steps`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -58,12 +58,13 @@ def outcome_of(app: Windlass, message: RunRequest, head: Head, body: bytes, now_
         result = codec.encode_failure(
             message.id, error, failure.traceback, _about(app, head, now_ms), state
         )
-    followups = _followups(app, message, head, errbacks, error, failure, task)
+    sent = _followups(app, message, head, errbacks, error, failure, task)
     _log.info(events.TASK_NOT_RUN, task=task, message_id=message.id, failed_id=failure.id)
     then = head.headers.then
-    if then is None:
-        return Finished(state, result, followups)
-    return Stepped(state, result, followups, Part(then=then, failure=told))
+    part = None if then is None else Part(then=then, failure=told)
+    if part is None and not sent.continuations:
+        return Finished(state, result, sent.messages)
+    return Stepped(state, result, sent.messages, part, sent.continuations)
 
 
 def _error_of(failure: Failure) -> Exception:
@@ -102,9 +103,9 @@ def _followups(
     error: Exception,
     failure: Failure,
     task: str,
-) -> tuple[Any, ...]:
+) -> callbacks.Followups:
     if not errbacks:
-        return ()
+        return callbacks.NOTHING
     content_type = head.headers.content_type
     if content_type == PICKLED_PARTS:
         content_type = registry.content_type_of("pickle")
@@ -112,7 +113,7 @@ def _followups(
         embed = registry.decode(errbacks, content_type, app.conf.current.accept_content)
     except (DecodeError, ContentDisallowed) as problem:
         _log.error(events.TASK_HOOK_FAILED, task=task, hook="link_error", error=str(problem))
-        return ()
+        return callbacks.NOTHING
     request = Context(**head.fields, id=message.id, errbacks=embed.get("errbacks"))
     request.task = task
     return callbacks.on_failure(app, request, error, failure.traceback or "")

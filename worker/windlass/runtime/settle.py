@@ -150,6 +150,7 @@ class Settler:
             queue=entry.queue,
             token=entry.token,
             state="",
+            state="",
             holds=then,
             holder=f"w{self._worker_id}",
         )
