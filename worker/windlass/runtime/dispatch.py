@@ -113,7 +113,8 @@ class Dispatcher:
                 slot, hand = hands[(turn + offset) % count]
                 if slot.takes(entry):
                     turn = (turn + offset + 1) % count
-                    if self._may_begin(entry, slot, now):
+                    is_plain = entry.facts.bucket is None and not entry.acks_early
+                    if is_plain or self._may_begin(entry, slot, now):
                         slot.plan(entry)
                         hand.append(entry)
                     break
