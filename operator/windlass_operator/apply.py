@@ -41,6 +41,10 @@ class NotLeaderError(WindlassError):
     """This process may not write: its Lease ran out or is another's."""
 
 
+class TakenInError(WindlassError):
+    """A child that was thought to be missing is there; what was planned is to be planned anew."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """The object that a plan is about, and where its queue lives.
@@ -80,6 +84,7 @@ class Applier:
             KubeError: The API server refused.
             BrokerError: The broker did.
             NotLeaderError: Somebody else may lead.
+            TakenInError: A Deployment had lost its labels, and has them again.
         """
         for action in plan.actions:
             if not self._may_write():
@@ -91,9 +96,7 @@ class Applier:
     async def _one(self, place: Place, action: Action) -> None:
         match action:
             case ApplyObject():
-                body = await self._kube.apply(action.manifest, action.manager)
-                if action.manifest["kind"] != "Secret":
-                    self._store.put(action.manifest["kind"], body)
+                await self._apply(place, action)
             case SetReplicas():
                 await self._set_replicas(place, action)
             case SetStatus():
@@ -109,6 +112,24 @@ class Applier:
                 await self._set_finalizer(place, present=action.present)
             case CordonWorker() | UncordonWorker() | WriteRecord() | PurgeQueue():
                 await self._on_broker(place, action)
+
+    async def _apply(self, place: Place, action: ApplyObject) -> None:
+        kind, name = action.manifest["kind"], action.manifest["metadata"]["name"]
+        manifest, is_there = action.manifest, False
+        if action.is_first:
+            ref = Ref(kind=kind, namespace=place.identity.namespace, name=name)
+            is_there = await self._kube.get(ref) is not None
+        if is_there:
+            spec = {key: value for key, value in manifest["spec"].items() if key != "replicas"}
+            manifest = {**manifest, "spec": spec}
+        body = await self._kube.apply(manifest, action.manager)
+        if kind != "Secret":
+            self._store.put(kind, body)
+        if is_there:
+            raise TakenInError(
+                f"{kind} {name} was there without its labels; it has them again and keeps its "
+                "replicas."
+            )
 
     async def _on_broker(
         self, place: Place, action: CordonWorker | UncordonWorker | WriteRecord | PurgeQueue

@@ -18,9 +18,15 @@ class Manager(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyObject:
-    """Server-side apply of a child."""
+    """Server-side apply of a child.
+
+    Attributes:
+        is_first: None such is known, and it would be written with a number of replicas: one that is
+            there all the same, without our labels, is to be taken in again and keep its own.
+    """
 
     manifest: Mapping[str, Any]
+    is_first: bool = False
     manager: Manager = Manager.TEMPLATE
 
 

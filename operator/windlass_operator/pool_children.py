@@ -51,7 +51,9 @@ def plan_children(
     for key, digest in wanted.hashes.items():
         child = observed.children.get(key)
         if key[0] == "Deployment" and current is None:
-            actions += _first(child_manifest(observed.pool, wanted, key[0]), decision)
+            is_known = bool(memory.version or observed.pool.status)
+            marked = child_manifest(observed.pool, wanted, key[0])
+            actions += _first(marked, decision, is_known=is_known)
         elif child is None or child.applied != digest:
             actions.append(ApplyObject(manifest=child_manifest(observed.pool, wanted, key[0])))
         else:
@@ -92,11 +94,14 @@ def _held(
     return Children(actions=actions), known
 
 
-def _first(marked: dict[str, Any], decision: ScaleDecision) -> tuple[Action, ...]:
-    # Without a number the API server would start one pod before the autoscaler speaks.
+def _first(
+    marked: dict[str, Any], decision: ScaleDecision, *, is_known: bool
+) -> tuple[Action, ...]:
+    # Without a number the API server would start one pod before the autoscaler speaks. A pool that
+    # was looked at before may have a Deployment that only lost its labels.
     spec = {**marked["spec"], "replicas": decision.replicas}
     scale = SetReplicas(deployment=marked["metadata"]["name"], replicas=decision.replicas)
-    return (ApplyObject(manifest={**marked, "spec": spec}), scale)
+    return (ApplyObject(manifest={**marked, "spec": spec}, is_first=is_known), scale)
 
 
 def _corrected(

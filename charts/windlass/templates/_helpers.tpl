@@ -61,7 +61,7 @@ app.kubernetes.io/component: redis
   verbs: [update]
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete] # get: of one that lost its labels
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, patch] # patch: the deletion cost

@@ -88,6 +88,13 @@ async def _use_everything(operator: Running, namespace: str, redis_url: str) -> 
     await operator.wait_get(
         namespace, "wp/work", lambda body: body.get("status", {}).get("replicas") == 2
     )
+    # A Deployment that lost its label is looked up and taken in again.
+    body = await operator.get(namespace, "wp/work")
+    deployment = f"deployment/work-{body['status']['templateHash']}"
+    await operator.kubectl("label", deployment, "windlass.dev/pool-", f"--namespace={namespace}")
+    await operator.wait_get(
+        namespace, deployment, lambda body: "windlass.dev/pool" in body["metadata"]["labels"]
+    )
     # Down by the protocol: it marks its victims.
     await operator.apply(namespace, _pool(replicas=0, rollout=drain))
     await operator.wait_get(
