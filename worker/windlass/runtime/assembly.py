@@ -125,7 +125,8 @@ class _Builder:
         #: Of its own, so that what is said to workers is heard while waits are cut short.
         self._control_broker = app.new_broker()
         self._describer = Describer(app, state)
-        self._chores = Chores(self._broker, options.queues)
+        lost_after_s = app.conf.current.task_join_lost_after
+        self._chores = Chores(self._broker, options.queues, lost_after_s=lost_after_s)
         self._grants = Grants()
         self._clock = BrokerClock()
         self._supervisor: Supervisor | None = None

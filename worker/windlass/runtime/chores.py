@@ -10,31 +10,46 @@ import random
 from collections.abc import Sequence
 from time import monotonic
 
+from windlass import events
 from windlass.brokers.memory import MemoryBroker
 from windlass.brokers.redis import RedisBroker
 from windlass.control_plane.dead_letters import enforce_retention
+from windlass.log import get_logger
 
 #: A queue's dead letters are looked at about so often by each worker, seconds.
 EVERY_S = 300.0
+#: A worker looks after workflows so often, as a part of the time after which they are looked after.
+SWEEPS_APART = 0.25
+#: Continuations in one turn: a bound, since leases are renewed by the same thread.
+SWEEP_LIMIT = 50
+
+log = get_logger(__name__)
 
 
 class Chores:
-    """The upkeep of a worker's queues, one queue at a time.
+    """The upkeep of a worker's queues, one queue at a time, and of the keyspace's workflows.
 
     Args:
         broker: Where.
         queues: Those that the worker serves.
         every_s: Time in which each queue has its turn.
+        lost_after_s: A workflow is looked after when nobody has for so long; 0 at every turn.
     """
 
     def __init__(
-        self, broker: RedisBroker | MemoryBroker, queues: Sequence[str], every_s: float = EVERY_S
+        self,
+        broker: RedisBroker | MemoryBroker,
+        queues: Sequence[str],
+        every_s: float = EVERY_S,
+        lost_after_s: float = 600.0,
     ) -> None:
         self._broker = broker
         self._every_s = every_s
+        self._lost_after_s = lost_after_s
         self.serve(queues)
         # Workers that start together do not come together.
         self._next_at = monotonic() + random.uniform(0, self._pause_s)
+        self._sweep_at = monotonic() + random.uniform(0, lost_after_s * SWEEPS_APART)
         self._turn = 0
 
     def serve(self, queues: Sequence[str]) -> None:
@@ -43,7 +58,20 @@ class Chores:
         self._pause_s = self._every_s / max(1, len(self._queues))
 
     def run_once(self) -> int:
-        """Do what is due. Returns how many dead letters were deleted."""
+        """Do what is due. Returns how many dead letters were deleted and workflows ended."""
+        return self._enforce_retention() + self._sweep()
+
+    def _sweep(self) -> int:
+        """End the waits for what can no longer come."""
+        if monotonic() < self._sweep_at:
+            return 0
+        self._sweep_at = monotonic() + self._lost_after_s * SWEEPS_APART
+        ended = self._broker.sweep(round(self._lost_after_s * 1000), SWEEP_LIMIT)
+        if ended:
+            log.warning(events.WORKFLOWS_SWEPT, continuations=ended)
+        return ended
+
+    def _enforce_retention(self) -> int:
         queues = self._queues
         if not queues or monotonic() < self._next_at:
             return 0

@@ -124,7 +124,7 @@ REFUSED: dict[str, str] = {
     "redis_password": "Put it in result_backend, which is the broker's own address",
     "redis_port": "Put it in result_backend, which is the broker's own address",
     "redis_username": "Put it in result_backend, which is the broker's own address",
-    "result_chord_expires": "Joins come in a later version",
+    "result_chord_expires": "A join lives as long as its tasks: see task_join_lost_after",
     "result_compression": "Compression comes in a later version",
     "result_failure_expires": "Use result_expires, which covers failures as well",
     "security_cert_store": _SERIALIZER,

@@ -177,6 +177,11 @@ class TaskSettings(_Group):
     """Let `chord.link_error` link the errback to each task of the header too, not to the body only.
     It may then be called several times for one chord."""
 
+    task_join_lost_after: fields.Seconds = 600
+    """Seconds after which a worker looks whether what a chain or chord waits for can still come. A
+    join lives as long as its tasks do, whatever result_expires says; one whose tasks are nowhere
+    any more (their messages were deleted, the client died while it sent them) ends as failed."""
+
     task_store_eager_result: bool = False
     """Store the results of eager calls in the result backend."""
 
