@@ -150,7 +150,6 @@ class Settler:
             queue=entry.queue,
             token=entry.token,
             state="",
-            state="",
             holds=then,
             holder=f"w{self._worker_id}",
         )
