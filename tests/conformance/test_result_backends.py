@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import pytest
 
-from waiting import eventually
+from waiting import aeventually, eventually
 from windlass import Windlass
+from windlass.errors import OperationalError
 from windlass.results import codec
 from windlass.results.base import ResultBackend
 from windlass.results.codec import About
@@ -381,3 +382,23 @@ def test_closing_is_repeatable(sample: Sample) -> None:
 
     sample.backend.close()
     sample.backend.close()
+
+
+def test_closing_ends_a_wait_without_an_end_and_says_why(sample: Sample) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(sample.backend.wait_raw, ["a"], None)
+        eventually(lambda: sample.waited_for() == 1)
+        sample.backend.close()
+
+        with pytest.raises(OperationalError, match="closed while a result was waited for"):
+            future.result(SOON)
+
+
+async def test_closing_ends_an_await_without_an_end_too(sample: Sample) -> None:
+    waiting = asyncio.ensure_future(sample.backend.await_raw("a", None))
+    await aeventually(lambda: sample.waited_for() == 1)
+    await asyncio.to_thread(sample.backend.close)
+
+    with pytest.raises(OperationalError, match="closed while a result was waited for"):
+        await asyncio.wait_for(waiting, SOON)
+    await sample.close_loop()

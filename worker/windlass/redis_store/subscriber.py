@@ -2,7 +2,7 @@
 
 A daemon thread owns the socket. Callers ask it to (un)subscribe and are called back on that thread:
 with None when their subscription stands, after every reconnect too (look at what is stored now:
-something may have been missed), and with each payload.
+something may have been missed), with each payload, and with CLOSED when nothing more will come.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from windlass.log import get_logger
 from windlass.redis_store.connection import Links, our_errors
 from windlass.redis_store.resp import packed
 from windlass.redis_store.wire import Wire
+from windlass.results.base import CLOSED
 
 Listener = Callable[[bytes | None], None]
 _log = get_logger(__name__)
@@ -47,10 +48,14 @@ class Subscriber:
         self, channels: Iterable[bytes], listener_for: Callable[[bytes], Listener]
     ) -> None:
         """Add a listener to each channel; it is called with None once the channel is live."""
+        listeners = [(channel, listener_for(channel)) for channel in channels]
         with self._lock:
-            for channel in channels:
-                self._listeners[channel].append(listener_for(channel))
+            is_open = self._is_open
+            for channel, listener in listeners if is_open else ():
+                self._listeners[channel].append(listener)
                 self._requests.append((b"SUBSCRIBE", channel))
+        if not is_open:
+            _call((listener for _, listener in listeners), CLOSED)
         self._wake()
 
     def unsubscribe(self, listeners: Iterable[tuple[bytes, Listener]]) -> None:
@@ -74,9 +79,12 @@ class Subscriber:
         self._thread.join(timeout=5)
         with self._lock:
             self._is_open = False
+            left = [each for listeners in self._listeners.values() for each in listeners]
+            self._listeners.clear()
             os.close(self._wake_write)
             if not self._thread.is_alive():  # else it would read from somebody else's file
                 os.close(self._wake_read)
+        _call(left, CLOSED)
 
     def _wake(self) -> None:
         with self._lock, contextlib.suppress(BlockingIOError):  # full of wake-ups already
@@ -135,9 +143,13 @@ class Subscriber:
     def _tell(self, channel: bytes, payload: bytes | None) -> None:
         with self._lock:
             listeners = list(self._listeners.get(channel, ()))
-        for listener in listeners:
-            try:
-                listener(payload)
-            except Exception:
-                # One waiter's failure (its event loop closed, say) must not end everybody's waits.
-                _log.exception(events.RESULT_LISTENER_FAILED)
+        _call(listeners, payload)
+
+
+def _call(listeners: Iterable[Listener], payload: bytes | None) -> None:
+    for listener in listeners:
+        try:
+            listener(payload)
+        except Exception:
+            # One waiter's failure (its event loop closed, say) must not end everybody's waits.
+            _log.exception(events.RESULT_LISTENER_FAILED)

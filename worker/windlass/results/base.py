@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from windlass.errors import OperationalError
+
 
 class Extended(msgspec.Struct, kw_only=True, frozen=True):
     """What `result_extended` keeps beside an outcome."""
@@ -57,6 +59,24 @@ class ResultMeta(msgspec.Struct, kw_only=True):
     queue: str | None = None
 
 
+#: What listeners are given instead of an outcome when the backend is closed; told by identity.
+CLOSED = b"the backend was closed"
+
+
+def not_closed(raw: bytes) -> bytes:
+    """Return what a listener was given.
+
+    Raises:
+        OperationalError: It is CLOSED.
+    """
+    if raw is CLOSED:
+        raise OperationalError(
+            "The app was closed while a result was waited for. The task goes on: ask for its "
+            "result with app.AsyncResult(id), and close the app when nobody waits any more."
+        )
+    return raw
+
+
 class ResultBackend(Protocol):
     """Where outcomes are kept. Thread-safe, and safe to use in a forked child.
 
@@ -85,6 +105,9 @@ class ResultBackend(Protocol):
 
         Returns:
             The id and its outcome, or None when the time is up.
+
+        Raises:
+            OperationalError: The backend was closed meanwhile.
         """
 
     def store_raw(self, task_id: str, payload: bytes, ttl_ms: int) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from windlass.results import codec
+from windlass.results.base import CLOSED, not_closed
 
 #: Told the id and the outcome, once.
 _Listener = Callable[[str, bytes], object]
@@ -49,7 +50,8 @@ class MemoryResults:
         try:
             if timeout_s is not None and timeout_s <= 0:
                 return arrived.get_nowait()
-            return arrived.get(timeout=timeout_s)
+            task_id, payload = arrived.get(timeout=timeout_s)
+            return task_id, not_closed(payload)
         except queue.Empty:
             return None
         finally:
@@ -91,7 +93,7 @@ class MemoryResults:
         self._listen([task_id], listener)
         try:
             async with asyncio.timeout(timeout_s):
-                return await arrived.get()
+                return not_closed(await arrived.get())
         except TimeoutError:
             return None
         finally:
@@ -101,10 +103,13 @@ class MemoryResults:
         """See `ResultBackend.aclose`."""
 
     def close(self) -> None:
-        """Drop everything."""
+        """Drop everything, and end the waits."""
         with self._lock:
             self._stored.clear()
+            waiting = [(i, each) for i, listeners in self._listeners.items() for each in listeners]
             self._listeners.clear()
+        for task_id, listener in waiting:
+            listener(task_id, CLOSED)
 
     def _get(self, task_id: str) -> bytes | None:
         payload, expires = self._stored.get(task_id, (None, 0.0))

@@ -20,6 +20,7 @@ from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
 from windlass.redis_store.scripts import outcome_script, script
 from windlass.redis_store.subscriber import Listener, Subscriber
+from windlass.results.base import not_closed
 from windlass.results.codec import is_final
 
 #: A wait without an end is registered for so long at a time, milliseconds, and anew before that.
@@ -119,7 +120,7 @@ class RedisResults:
             if not batch and left_s is None:
                 batch = [(id_, None) for id_ in task_ids]  # to be registered anew
             for id_, raw in batch:
-                if raw is not None and is_final(raw):
+                if raw is not None and is_final(not_closed(raw)):
                     return id_, raw
             live = [id_ for id_, raw in batch if raw is None]
             if live and (found := self._register(live, left_s, arrivals)):
@@ -186,7 +187,7 @@ class RedisResults:
             raw = await _next_arrival(arrivals)
             if raw is None:
                 raw = await self._aregister(task_id, timeout_s, arrivals)
-            if raw is not None and is_final(raw):
+            if raw is not None and is_final(not_closed(raw)):
                 return bytes(raw)
 
     async def _aregister(
@@ -219,7 +220,7 @@ class RedisResults:
         """Close what belongs to the running event loop: nothing, the broker closes its own."""
 
     def close(self) -> None:
-        """End the waits' thread; the connections are the broker's to close."""
+        """End the waits, and their thread; the connections are the broker's to close."""
         if self._subscriber is not None and self._pid == os.getpid():
             self._subscriber.close()
         self._subscriber = None
