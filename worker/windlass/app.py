@@ -13,6 +13,7 @@ when a worker finalises the app. Next in the walk: `windlass.task`, then `windla
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from types import TracebackType
@@ -78,6 +79,8 @@ class Windlass(Periodic, Declaring):
             origins=_ARGUMENTS,
         )
         self.control = Control(self)
+        #: Flags of the application's own: see `windlass.cli.user_options`.
+        self.user_options: defaultdict[str, set[Any]] = defaultdict(set)
         self._broker: AnyBroker | None = None
         self._backend: AnyResults | None = None
         self._backend_known = False

@@ -17,6 +17,23 @@ is logged and changes nothing. Signals without receivers cost nothing.
     task_retry             task        request, reason, einfo
     task_revoked           task        request, terminated, signum, expired (expired ones)
     worker_process_init    None        in each process that runs tasks, before the first
+    worker_process_shutdown  None      pid, exitcode; in it, at its orderly end (a kill has none)
+    celeryd_init           node name   instance (the app), conf, options (of the command line);
+                                       before modules of tasks are imported: settings may change
+    celeryd_after_setup    node name   instance (the app), conf; they are imported
+    worker_init            worker      before anything is started: connections opened here are
+                                       inherited by every process, so open none
+    worker_ready           worker      it takes tasks
+    worker_shutting_down   node name   sig, how ("Warm", "Cold"), exitcode
+    worker_shutdown        worker      everything is settled or handed back
+    setup_logging          None        loglevel, logfile, format, colorize; with a receiver the
+                                       worker sets up no logging of its own
+    after_setup_logger     None        logger, loglevel, logfile, format, colorize
+    user_preload_options   app         app, options: what `app.user_options["preload"]` declares
+
+Of Celery's others: task_received, task_rejected, task_unknown and task_internal_error have a log
+event each (docs/reference/events.md); heartbeat_sent, worker_before_create_process, eventlet_*,
+import_modules and after_setup_task_logger have nothing here that they would tell of.
 """
 
 from __future__ import annotations
@@ -203,3 +220,13 @@ task_failure = Signal("task_failure")
 task_retry = Signal("task_retry")
 task_revoked = Signal("task_revoked")
 worker_process_init = Signal("worker_process_init")
+worker_process_shutdown = Signal("worker_process_shutdown")
+celeryd_init = Signal("celeryd_init")
+celeryd_after_setup = Signal("celeryd_after_setup")
+worker_init = Signal("worker_init")
+worker_ready = Signal("worker_ready")
+worker_shutting_down = Signal("worker_shutting_down")
+worker_shutdown = Signal("worker_shutdown")
+setup_logging = Signal("setup_logging")
+after_setup_logger = Signal("after_setup_logger")
+user_preload_options = Signal("user_preload_options")

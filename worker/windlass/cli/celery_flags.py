@@ -5,7 +5,7 @@ A command line that ran `celery worker` runs `windlass worker`; nothing is swall
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,7 +16,15 @@ _META = "windlass.ignored_flags"
 
 
 @dataclass(frozen=True, slots=True)
-class _Flag:
+class CeleryFlag:
+    """A flag of Celery's.
+
+    Attributes:
+        names: Short and long, the last one names it in click.
+        why: Why it means nothing here, or what to do instead.
+        takes_value: Whether a value follows it.
+    """
+
     names: tuple[str, ...]
     why: str
     takes_value: bool = False
@@ -24,47 +32,57 @@ class _Flag:
 
 #: Accepted: the sentence is printed once at start.
 IGNORED = (
-    _Flag(("--without-gossip",), "workers here do not gossip"),
-    _Flag(("--without-mingle",), "workers here do not mingle"),
-    _Flag(("--without-heartbeat",), "heartbeats are keys on the broker and cost next to nothing"),
-    _Flag(("--heartbeat-interval",), "heartbeats go with the renewal of leases", True),
-    _Flag(("--prefetch-multiplier",), "a worker leases what it can run soon, and no more", True),
-    _Flag(("--disable-prefetch",), "a worker leases what it can run soon, and no more"),
-    _Flag(("-O", "--optimization"), "every slot gets its work when it is free", True),
-    _Flag(("-S", "--statedb"), "revoked ids are kept on the broker", True),
-    _Flag(("-E", "--task-events", "--events"), "events come later; GET /metrics shows the tasks"),
-    _Flag(("--uid",), "set the user in systemd (User=) or the pod's securityContext", True),
-    _Flag(("--gid",), "set the group in systemd (Group=) or the pod's securityContext", True),
-    _Flag(("--umask",), "set it in systemd (UMask=) or the shell that starts the worker", True),
-    _Flag(("--executable",), "the worker runs in the interpreter that starts it", True),
-    _Flag(("-s", "--schedule", "--schedule-filename"), "schedules come in a later version", True),
-    _Flag(("--scheduler",), "schedules come in a later version", True),
+    CeleryFlag(("--without-gossip",), "workers here do not gossip"),
+    CeleryFlag(("--without-mingle",), "workers here do not mingle"),
+    CeleryFlag(
+        ("--without-heartbeat",), "heartbeats are keys on the broker and cost next to nothing"
+    ),
+    CeleryFlag(("--heartbeat-interval",), "heartbeats go with the renewal of leases", True),
+    CeleryFlag(
+        ("--prefetch-multiplier",), "a worker leases what it can run soon, and no more", True
+    ),
+    CeleryFlag(("--disable-prefetch",), "a worker leases what it can run soon, and no more"),
+    CeleryFlag(("-O", "--optimization"), "every slot gets its work when it is free", True),
+    CeleryFlag(("-S", "--statedb"), "revoked ids are kept on the broker", True),
+    CeleryFlag(
+        ("-E", "--task-events", "--events"), "events come later; GET /metrics shows the tasks"
+    ),
+    CeleryFlag(("--uid",), "set the user in systemd (User=) or the pod's securityContext", True),
+    CeleryFlag(("--gid",), "set the group in systemd (Group=) or the pod's securityContext", True),
+    CeleryFlag(
+        ("--umask",), "set it in systemd (UMask=) or the shell that starts the worker", True
+    ),
+    CeleryFlag(("--executable",), "the worker runs in the interpreter that starts it", True),
+    CeleryFlag(
+        ("-s", "--schedule", "--schedule-filename"), "beat keeps its state on the broker", True
+    ),
+    CeleryFlag(("--scheduler",), "there is one scheduler, see `windlass schedules`", True),
 )
 #: Refused: going on without would not do what was asked.
 REFUSED = (
-    _Flag(
+    CeleryFlag(
         ("-D", "--detach"),
         "a worker stays in the foreground. Expected: run it under systemd (Type=exec) or as a "
         "Kubernetes Deployment, which restart it and keep its logs",
     ),
-    _Flag(
+    CeleryFlag(
         ("--autoscale",),
         "a worker has a fixed number of slots. Expected: -c N, and more or fewer workers, as a "
         "WorkerPool with autoscaling does on Kubernetes",
         True,
-    ),
-    _Flag(
-        ("-B", "--beat"),
-        "schedules come in a later version, and never inside a worker: one that restarts would "
-        "miss its ticks. Expected: no -B",
     ),
 )
 
 
 def celery_flags(command: F) -> F:
     """Add the flags to the worker command; they reach it only through `notices`."""
+    return add_flags(command, ignored=IGNORED, refused=REFUSED)
+
+
+def add_flags(command: F, *, ignored: Sequence[CeleryFlag], refused: Sequence[CeleryFlag]) -> F:
+    """Add flags that are accepted with a word, and flags that are refused."""
     wrapped: Any = command
-    for flags, callback in ((IGNORED, _note), (REFUSED, _refuse)):
+    for flags, callback in ((ignored, _note), (refused, _refuse)):
         for flag in reversed(flags):
             wrapped = click.option(
                 *flag.names,
@@ -85,7 +103,7 @@ def notices(context: click.Context) -> list[str]:
     return noted
 
 
-def _note(flag: _Flag) -> Callable[[click.Context, click.Parameter, object], None]:
+def _note(flag: CeleryFlag) -> Callable[[click.Context, click.Parameter, object], None]:
     def callback(context: click.Context, _: click.Parameter, value: object) -> None:
         if value:
             name = next(name for name in flag.names if name.startswith("--"))
@@ -95,7 +113,7 @@ def _note(flag: _Flag) -> Callable[[click.Context, click.Parameter, object], Non
     return callback
 
 
-def _refuse(flag: _Flag) -> Callable[[click.Context, click.Parameter, object], None]:
+def _refuse(flag: CeleryFlag) -> Callable[[click.Context, click.Parameter, object], None]:
     def callback(context: click.Context, _: click.Parameter, value: object) -> None:
         if value:
             message = f"{' / '.join(flag.names)} is not supported: {flag.why}."

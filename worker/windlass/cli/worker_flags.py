@@ -71,6 +71,7 @@ class Flags:
     max_memory_per_child: int | None = None
     purge: bool = False
     pidfile: str | None = None
+    beat: bool = False
     health_port: int | None = None
     health_host: str = "127.0.0.1"
 
@@ -151,6 +152,12 @@ _OPTIONS = (
         "--purge", "--discard", is_flag=True, help="First drop all that waits in its queues."
     ),
     click.option("--pidfile", metavar="FILE", help="Hold the process id in this file."),
+    click.option(
+        "-B",
+        "--beat",
+        is_flag=True,
+        help="Send periodic tasks as well. Any number of workers may: nothing is sent twice.",
+    ),
     click.option(
         "--health-port",
         type=click.IntRange(0, 65535),

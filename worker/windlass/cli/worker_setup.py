@@ -14,7 +14,7 @@ from typing import TextIO
 
 import click
 
-from windlass import events, log
+from windlass import events, log, signals
 from windlass.app import Windlass
 from windlass.cli import banner
 from windlass.cli.options import Common
@@ -55,6 +55,7 @@ def worker_options(app: Windlass, flags: Flags, hostname: str) -> WorkerOptions:
         drain_timeout_s=settings.worker_drain_timeout,
         lease_s=settings.worker_lease_s,
         health_host=flags.health_host,
+        beat=flags.beat,
         health_port=flags.health_port,
     )
 
@@ -70,6 +71,16 @@ def usable_cpus() -> int:
 def logging_to(app: Windlass, flags: Flags, hostname: str) -> Iterator[None]:
     """Set up the log for as long as the worker runs; a file is opened to append."""
     settings = app.conf.current
+    said = {
+        "loglevel": flags.loglevel or "INFO",
+        "logfile": flags.logfile,
+        "format": settings.worker_log_format,
+        "colorize": settings.worker_log_color,
+    }
+    if signals.setup_logging.connections:
+        signals.setup_logging.send(None, **said)
+        yield
+        return
     with _stream(flags.logfile, hostname) as stream:
         log.configure(
             flags.loglevel or "INFO",
@@ -82,6 +93,7 @@ def logging_to(app: Windlass, flags: Flags, hostname: str) -> Iterator[None]:
         if flags.loglevel is None:
             # A line or two for each task would cost more than the task: -l INFO asks for them.
             logging.getLogger(log.ROUTINE).setLevel(logging.WARNING)
+        signals.after_setup_logger.send(None, logger=logging.getLogger(), **said)
         yield
 
 

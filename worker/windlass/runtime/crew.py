@@ -6,12 +6,14 @@ For the supervisor's loop only; what the end of a process means for its messages
 
 from __future__ import annotations
 
+import os
 import selectors
 import signal
 from collections.abc import Callable
+from time import monotonic
 from typing import Protocol
 
-from windlass import events
+from windlass import events, signals
 from windlass.log import get_logger
 from windlass.runtime.recycling import (
     MEMORY_CHECK_S,
@@ -28,6 +30,8 @@ log = get_logger(__name__)
 
 #: A process that was asked to end by a signal of the user's choice is killed after so long, s.
 SIGNAL_GRACE_S = 0.2
+#: So long the receivers of worker_process_shutdown may take at a worker's end, seconds.
+LAST_WORDS_S = 5.0
 
 __all__ = ["MEMORY_CHECK_S", "Crew", "Spawner"]
 
@@ -283,7 +287,22 @@ class Crew:
         return min(times, default=float("inf"))
 
     def close(self) -> None:
-        """Close every slot; the spawner kills what is left."""
+        """Close every slot, which ends its process; the spawner kills what is left."""
         for slot in self.slots:
             slot.close()
+        if signals.worker_process_shutdown.connections and not self.has_lost_zygote:
+            theirs = {slot.pid for slot in self.slots if slot.is_ready}
+            self._await_ends(theirs - {0, os.getpid()})  # solo's slot is this process
         self._spawner.close()
+
+    def _await_ends(self, pids: set[int]) -> None:
+        """Give processes the time to say that they end; somebody listens for it."""
+        deadline = monotonic() + LAST_WORDS_S
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._spawner, selectors.EVENT_READ)
+            while pids and selector.select(max(0.0, deadline - monotonic())):
+                try:
+                    reports = self._spawner.reports()
+                except EOFError:
+                    return
+                pids -= {report.pid for report in reports if isinstance(report, Ended)}

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from windlass import events
+from windlass import events, signals
 from windlass import log as logs
 from windlass.brokers.base import Delivery
 from windlass.runtime import crew as crews
@@ -313,6 +313,8 @@ class Supervisor:
         stage = parts.shutdown.stage
         parts.state.draining = True
         log.info(events.WORKER_DRAINING, stage=stage.name.lower(), reason=why)
+        how = "Cold" if stage is StopStage.COLD else "Warm"
+        signals.worker_shutting_down.send(parts.state.hostname, sig=why, how=how, exitcode=0)
         for slot in parts.crew.slots:
             parts.dispatcher.take_back(entry for entry in slot.recall() if not entry.is_lost)
         for entry in parts.dispatcher.give_up_all():

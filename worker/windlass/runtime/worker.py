@@ -64,6 +64,7 @@ class WorkerOptions:
         strict: Serve queues strictly in order.
         health_host: Address of the probes.
         health_port: Their port, 0 for any, None for no probes.
+        beat: Send periodic tasks as well.
     """
 
     queues: tuple[str, ...] = ("default",)
@@ -80,6 +81,7 @@ class WorkerOptions:
     strict: bool = False
     health_host: str = "127.0.0.1"
     health_port: int | None = None
+    beat: bool = False
 
     @property
     def served_queues(self) -> tuple[str, ...]:
@@ -110,6 +112,8 @@ class Worker:
         self._machine: Machine | None = None
         self._stop_asked: StopKind | None = None
         self._started_at = monotonic()
+        self.app = app
+        self.hostname = options.hostname
         self.worker_id = f"{options.hostname}-{os.getpid()}-{os.urandom(3).hex()}"
         self._state = WorkerState(
             hostname=options.hostname,
@@ -142,6 +146,7 @@ class Worker:
         """
         app, options = self._app, self._options
         app.finalize()
+        signals.worker_init.send(self)
         refuse_impossible(app, options, self._pool)
         if self._pool.has_own_process:
             require(app.broker, (Capability.PROCESSES,), f"Pool {self._pool.name}")
@@ -162,12 +167,16 @@ class Worker:
             machine.mailbox.post(self._stop_asked)
         restore = self._take_signals(machine)
         probes = None
+        end_beat: Callable[[], None] | None = None
         try:
             machine.start()
             probes = self._start_probes()
+            end_beat = self._start_beat()
             self._work(machine, spawner)
         finally:
             machine.stop(_GOODBYE_S)
+            if end_beat is not None:
+                end_beat()
             if probes is not None:
                 probes.stop()
             restore()
@@ -183,6 +192,7 @@ class Worker:
             queues=self._options.served_queues,
             start_s=round(monotonic() - self._started_at, 3),
         )
+        signals.worker_ready.send(self)
         self._on_event("ready")
 
     def _start_spawner(self) -> Spawner:
@@ -206,6 +216,7 @@ class Worker:
             executor = Executor(app, hostname=hostname, soft_limit=soft_limit(), pool=pool.name)
             signals.worker_process_init.send(None)
             serve_slot(ends, lambda channel: loop(channel, executor, lanes), executor.set_limits)
+            signals.worker_process_shutdown.send(None, pid=os.getpid(), exitcode=0)
 
         return entry
 
@@ -240,6 +251,14 @@ class Worker:
 
         return restore
 
+    def _start_beat(self) -> Callable[[], None] | None:
+        if not self._options.beat:
+            return None
+        # After the fork, and only where it is asked for: slots must not carry it.
+        module = importlib.import_module("windlass.beat.service")
+        end: Callable[[], None] = module.start_beside(self._app)
+        return end
+
     def _start_probes(self) -> Any:
         if self._options.health_port is None:
             return None
@@ -260,6 +279,7 @@ class Worker:
     def _end(self, machine: Machine) -> int:
         status = 0 if machine.supervisor.is_clean else 1
         log.info(events.WORKER_STOPPED, worker_id=self.worker_id, status=status)
+        signals.worker_shutdown.send(self)
         self._on_event("stopped")
         if machine.wants_restart:
             restart(sys.executable, sys.orig_argv)
