@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import Mapping
 
 import redis
@@ -16,6 +17,8 @@ class RedisServer(EmbeddedRedis):
     """An embedded server with the misfortunes that brokers meet.
 
     `restart` keeps port, socket and folder; data survive it only with `{"appendonly": "yes"}`.
+    It ends with the process that started it, however that ends: a guard waits for the end of a
+    pipe, since pytest itself may be killed. (PR_SET_PDEATHSIG would go by the starting thread.)
     """
 
     def __init__(
@@ -23,6 +26,7 @@ class RedisServer(EmbeddedRedis):
     ) -> None:
         super().__init__(binary, config)
         self._clients: list[redis.Redis] = []
+        self._guard: subprocess.Popen[bytes] | None = None
 
     def start(self) -> RedisServer:
         super().start()
@@ -64,6 +68,29 @@ class RedisServer(EmbeddedRedis):
         client = self.client()
         with contextlib.closing(client):
             client.flushall()
+
+    def _launch(self) -> None:
+        super()._launch()
+        self._end_guard()
+        assert self._process is not None
+        about = [str(self._process.pid), str(self.folder)]
+        self._guard = subprocess.Popen(
+            ["sh", "-c", 'read -r _; kill -9 "$1"; rm -rf "$2"', "sh", *about],
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for pytest
+        )
+
+    def _end(self, signal_number: int) -> None:
+        self._end_guard()
+        super()._end(signal_number)
+
+    def _end_guard(self) -> None:
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.kill()
+            guard.wait()
+            assert guard.stdin is not None
+            guard.stdin.close()
 
     def stop(self) -> None:
         for client in self._clients:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
+import psutil
 import pytest
 import redis
 
+import redis_server as redis_server_module
 from builders import make_message, make_messages
 from redis_server import RedisServer
 from waiting import eventually
@@ -61,6 +67,38 @@ def test_stop_ends_the_process_and_removes_the_folder() -> None:
     assert not server.folder.exists()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_server_ends_with_a_process_that_is_killed() -> None:
+    script = """
+        from redis_server import RedisServer
+        import time
+        server = RedisServer().start()
+        server.restart()
+        print(server.pid, server.folder, flush=True)
+        time.sleep(60)
+    """
+    owner = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(redis_server_module.__file__).parent)},
+    )
+    assert owner.stdout is not None
+    pid, folder = owner.stdout.readline().split()
+    assert is_running(int(pid))
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+
+    eventually(lambda: not is_running(int(pid)) and not Path(folder).exists())
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_server_listens_on_loopback_only(redis_server: RedisServer) -> None:
