@@ -42,10 +42,15 @@ policies = st.fixed_dictionaries(
         "interval_max": seconds,
     },
 )
+tls = st.none() | st.booleans() | st.just({"ssl_ca_certs": "/etc/redis/ca.crt"})
+
 STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "broker_url": st.none() | text,
     "broker_connection_timeout": seconds,
     "broker_transport_options": st.dictionaries(text, json_values, max_size=3),
+    "broker_use_ssl": tls,
+    "result_backend_transport_options": st.dictionaries(text, json_values, max_size=3),
+    "redis_backend_use_ssl": tls,
     "broker_allow_eviction": st.booleans(),
     "keyspace": st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,20}[A-Za-z0-9])?", fullmatch=True),
     "max_deliveries": counts,
@@ -89,6 +94,11 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "worker_hijack_root_logger": st.booleans(),
     "worker_log_format": st.none() | text,
     "worker_log_color": st.none() | st.booleans(),
+    "beat_schedule": st.dictionaries(
+        text, st.dictionaries(text, json_values, max_size=2), max_size=2
+    ),
+    "beat_max_loop_interval": st.just(0) | seconds,
+    "beat_cron_starting_deadline": st.none() | seconds,
 }
 
 
@@ -156,8 +166,8 @@ def test_a_bad_value_names_the_variable() -> None:
 def test_a_misspelt_variable_is_an_error_that_names_the_nearest() -> None:
     with pytest.raises(ConfigurationError, match=r"WINDLASS_BROKR_URL .* WINDLASS_BROKER_URL\?"):
         from_env({"WINDLASS_BROKR_URL": "redis://"})
-    with pytest.raises(ConfigurationError, match="beat_schedule is not supported"):
-        Conf(environ={"WINDLASS_BEAT_SCHEDULE": "{}"})
+    with pytest.raises(ConfigurationError, match="beat_scheduler is not supported"):
+        Conf(environ={"WINDLASS_BEAT_SCHEDULER": "x"})
 
 
 @pytest.mark.parametrize(

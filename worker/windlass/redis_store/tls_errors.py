@@ -60,6 +60,11 @@ def tls_error(shown_url: str, error: Exception) -> BrokerError | None:
         )
     if not isinstance(error, ssl.SSLError):
         return None
+    if isinstance(error, ssl.SSLEOFError):
+        return OperationalError(
+            f"The broker at {shown_url} hung up in the TLS handshake ({error.strerror}). Does it "
+            "ask for a client certificate (ssl_certfile, ssl_keyfile)? Does this port speak TLS?"
+        )
     text = str(error)
     for part, meaning in _OF_OURS:
         if part in text.upper().replace(" ", "_"):

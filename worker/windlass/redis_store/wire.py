@@ -136,9 +136,19 @@ class Wire:
         except BlockingIOError as error:
             self.close()
             raise TimeoutError(f"it took nothing for {self._timeout_s} s") from error
-        except OSError:
+        except OSError as error:
+            why = error if self._is_plain else self._alert(error)
             self.close()
-            raise
+            raise why from None
+
+    def _alert(self, error: OSError) -> OSError:
+        """Return why a TLS server hung up: it may have said so, and nobody has read it yet."""
+        try:
+            self._sock.settimeout(0.1)
+            self._sock.recv(1)
+        except OSError as alert:
+            return alert
+        return error
 
     def read(self) -> Reply:
         """Wait for the next reply.
