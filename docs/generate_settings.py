@@ -64,6 +64,7 @@ _TYPES = {
     "bool": "true or false",
     "str": "text",
     "dict[str, Any]": "mapping",
+    "dict[str, dict[str, Any]]": "mapping of names to entries",
     "dict[str, float | None]": "mapping",
     "fields.Bytes": "bytes, at least 1024",
     "fields.ContentNames": "list of content types",

@@ -1,8 +1,8 @@
-"""When periodic tasks are due: `crontab` and `schedule`, as Celery's module of this name.
+"""When periodic tasks are due: `crontab`, `schedule` and `solar`, as Celery's module of this name.
 
-A schedule answers one question: given when it last ran, is it due, and when to look again. The
-scheduler that asks it is no part of this version. `crontab` means the clock on the wall of the
-app's time zone; what happens when that clock jumps is in `windlass.schedule_times`.
+A schedule answers one question: given when it last ran, is it due, and when to look again.
+`crontab` means the clock on the wall of the app's time zone; what happens when that clock jumps is
+in `windlass.schedule_times`. Beat keeps schedules as data: `windlass.beat.declared`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from windlass.schedule_fields import (
     crontab_parser,
 )
 from windlass.schedule_times import next_after
+from windlass.solar_times import check_place, next_event
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
 
 __all__ = [
     "BaseSchedule", "ParseException", "crontab", "crontab_parser", "maybe_schedule", "schedstate",
-    "schedule",
+    "schedule", "solar",
 ]  # fmt: skip
 
 _FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
@@ -225,6 +226,14 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
         return cls(minute, hour, day_of_week, day_of_month, month_of_year)
 
     @property
+    def originals(self) -> tuple[Cronspec, ...]:
+        """The fields as they were given, in the order of a crontab's line."""
+        return (
+            self._orig_minute, self._orig_hour, self._orig_day_of_month,
+            self._orig_month_of_year, self._orig_day_of_week,
+        )  # fmt: skip
+
+    @property
     def minute(self) -> frozenset[int]:
         """The minutes that match."""
         return self._fields.minute
@@ -289,6 +298,76 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.nowfun = state["nowfun"]
+
+
+class solar(BaseSchedule):  # noqa: N801 - Celery's name
+    """Due at an event of the sun: sunrise, solar_noon, sunset, dawn and dusk of three kinds.
+
+    Days on which the event does not take place (polar day and night) are passed over. How exact it
+    is says `windlass.solar_times`.
+
+    Args:
+        event: "sunrise", "solar_noon", "sunset", "dawn_civil", "dawn_nautical",
+            "dawn_astronomical", "dusk_civil", "dusk_nautical" or "dusk_astronomical".
+        lat: Degrees north, -90 to 90.
+        lon: Degrees east, -180 to 180.
+        nowfun: As for `BaseSchedule`.
+        app: As for `BaseSchedule`.
+
+    Raises:
+        ScheduleError: (a ValueError) It is no event, or no place.
+    """
+
+    def __init__(
+        self,
+        event: str,
+        lat: float,
+        lon: float,
+        nowfun: Callable[[], datetime] | None = None,
+        app: Windlass | None = None,
+    ) -> None:
+        check_place(event, lat, lon)
+        self.event, self.lat, self.lon = event, lat, lon
+        super().__init__(nowfun, app)
+
+    def next_after(self, moment: datetime) -> datetime:
+        """Return the first time after a moment at which it is due.
+
+        Raises:
+            OverflowError: There is none for more than a year.
+        """
+        found = next_event(self.event, self.lat, self.lon, self.maybe_make_aware(moment))
+        if found is None:
+            text = f"There is no {self.event} at {self.lat}, {self.lon} for more than a year."
+            raise OverflowError(text)
+        return found
+
+    def remaining_estimate(self, last_run_at: datetime) -> timedelta:
+        """Return how long it is until it is due; negative when it is overdue."""
+        return self.next_after(last_run_at) - self.now().astimezone(UTC)
+
+    def is_due(self, last_run_at: datetime) -> schedstate:
+        """Return whether it is due, and in how many seconds to look again."""
+        left_s = self.remaining_estimate(last_run_at).total_seconds()
+        if left_s > 0:
+            return schedstate(is_due=False, next=left_s)
+        return schedstate(
+            is_due=True, next=max(self.remaining_estimate(self.now()).total_seconds(), 0)
+        )
+
+    def __repr__(self) -> str:
+        return f"<solar: {self.event} at latitude {self.lat}, longitude: {self.lon}>"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, solar):
+            return (self.event, self.lat, self.lon) == (other.event, other.lat, other.lon)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.event, self.lat, self.lon))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.event, self.lat, self.lon)
 
 
 def maybe_schedule(

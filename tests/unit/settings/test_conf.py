@@ -302,7 +302,7 @@ def test_celery_setting_without_meaning_is_accepted_and_reported() -> None:
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("beat_schedule", "windlass beat"),
+        ("beat_scheduler", "windlass schedules"),
         ("task_compression", "later version"),
         ("redis_host", "result_backend"),
         ("task_annotations", "on the task"),

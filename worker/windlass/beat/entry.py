@@ -19,6 +19,7 @@ from windlass.beat.timing import Timing
 from windlass.errors import DecodeError, ScheduleError, nearest
 from windlass.messages import (
     DEFAULT_PRIORITY,
+    RUN_MARK,
     Headers,
     Outgoing,
     address,
@@ -212,4 +213,4 @@ def fire_id(uid: str, nominal_ms: int) -> str:
     A UUID of version 8: workers tell by it that a run belongs to a schedule.
     """
     raw = hashlib.sha256(f"{uid}:{nominal_ms}".encode()).hexdigest()
-    return f"{raw[:8]}-{raw[8:12]}-8{raw[13:16]}-8{raw[17:20]}-{raw[20:32]}"
+    return f"{raw[:8]}-{raw[8:12]}-{RUN_MARK}{raw[13:16]}-8{raw[17:20]}-{raw[20:32]}"

@@ -17,6 +17,7 @@ from windlass.errors import OperationalError
 from windlass.messages import Outgoing
 
 if TYPE_CHECKING:
+    from windlass.brokers.base import Done
     from windlass.brokers.memory_store import MemoryStore
 
 #: Runs that a schedule knows of at once.
@@ -47,10 +48,10 @@ class ScheduleTable(msgspec.Struct):
         """Grows with everything that a ticker who waits wants to know."""
         return self.changes + self.handovers
 
-    def end_run(self, message_id: str, state: str, took_ms: float, now_ms: int) -> None:
+    def end_run(self, ended: Done, now_ms: int) -> None:
         """Note how a message ended, if it is a run of a schedule."""
-        if message_id in self.runs and state:
-            self.runs[message_id] = f"{state}:{round(took_ms)}:{now_ms}"
+        if ended.id in self.runs and ended.state:
+            self.runs[ended.id] = f"{ended.state}:{round(ended.duration_ms)}:{now_ms}"
 
 
 class MemorySchedules:
@@ -82,13 +83,19 @@ class MemorySchedules:
 
     def run_ends(self, ids: Sequence[str]) -> dict[str, str]:
         """See `Schedules.run_ends`."""
-        store, runs = self._store, self._table.runs
-        with store.changed:
-            return {
-                id_: runs.get(id_, "")
-                for id_ in ids
-                if runs.get(id_) or id_ not in store.messages
-            }  # fmt: skip
+        with self._store.changed:
+            found = {id_: self._end_of(id_, expires=False) for id_ in ids}
+            return {id_: end for id_, end in found.items() if end is not None}
+
+    def _end_of(self, message_id: str, *, expires: bool) -> str | None:
+        """Return how a run has ended, '' where that is not known; None while it has not."""
+        store, message = self._store, self._store.messages.get(message_id)
+        if message is None:
+            return self._table.runs.get(message_id, "")
+        obit = store.queue(message.queue).dead.get(message_id)
+        if obit is not None:
+            return f"FAILURE:0:{obit.at_ms}"
+        return "" if expires and _is_expired(message.raw, store.now_ms) else None
 
     def set(
         self,
@@ -211,14 +218,10 @@ class MemorySchedules:
         """Note in a schedule how its runs have ended; returns those that have not."""
         active = []
         for run in read_runs(kept.get("active")):
-            ended = self._table.runs.get(run.id, "")
-            if not ended:
-                message = self._store.messages.get(run.id)
-                is_dead = message and run.id in self._store.queue(message.queue).dead
-                if message and not is_dead and not _is_expired(message.raw, self._store.now_ms):
-                    active.append(run)
-                    continue
-                ended = f"FAILURE:0:{self._store.now_ms}" if is_dead else ""
+            ended = self._end_of(run.id, expires=True)
+            if ended is None:
+                active.append(run)
+                continue
             _note_end(kept, run, ended)
             self._table.runs.pop(run.id, None)
         return active

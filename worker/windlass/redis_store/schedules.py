@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from windlass.beat.store import Fire, Fired, Tick
-from windlass.messages import Outgoing
+from windlass.messages import Outgoing, open_envelope
 from windlass.redis_store.resp import Argument, packed
 from windlass.redis_store.scripts import script
 from windlass.redis_store.waiting import ChannelLink
@@ -69,11 +69,30 @@ class RedisSchedules:
         ends, there = self._broker.links.call(
             [packed("HMGET", self._keys.runs, *ids), packed("HMGET", self._keys.messages, *ids)]
         )
-        return {
+        found = {
             id_: (end or b"").decode()
             for id_, end, raw in zip(ids, ends, there, strict=True)
-            if end or raw is None
+            if raw is None
         }
+        left = {id_: raw for id_, raw in zip(ids, there, strict=True) if raw is not None}
+        return found | self._ended_with_bytes(left)
+
+    def _ended_with_bytes(self, raws: Mapping[str, bytes]) -> dict[str, str]:
+        """Return those of messages that will not run again: dead letters, revoked ones."""
+        if not raws:
+            return {}
+        calls = []
+        for id_, raw in raws.items():
+            q = self._keys.queue(open_envelope(raw).queue)
+            calls += [packed("ZSCORE", q.dead, id_), packed("SISMEMBER", q.condemned, id_)]
+        replies = self._broker.links.call(calls)
+        found = {}
+        for id_, died, condemned in zip(raws, replies[::2], replies[1::2], strict=True):
+            if died is not None:
+                found[id_] = f"FAILURE:0:{int(float(died))}"
+            elif condemned:
+                found[id_] = ""
+        return found
 
     def set(
         self,
