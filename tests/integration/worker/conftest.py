@@ -117,12 +117,16 @@ def start_worker(
     started: list[WorkerProcess] = []
 
     def start(
-        *flags: str, lease_s: float = LEASE_S, waits: bool = True, **env: str
+        *flags: str,
+        tasks: str = "worker_tasks",
+        lease_s: float = LEASE_S,
+        waits: bool = True,
+        **env: str,
     ) -> WorkerProcess:
         log = tmp_path / f"worker-{len(started)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "windlass", "-A", "worker_tasks", "worker", *flags],
+                [sys.executable, "-m", "windlass", "-A", tasks, "worker", *flags],
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
