@@ -15,6 +15,7 @@ Importing this is light: Redis is imported when a broker is first used. Next: `w
 
 from windlass._version import __version__
 from windlass.app import Windlass
+from windlass.canvas import StampingVisitor, chain, chord, chunks, group, xmap, xstarmap
 from windlass.sending import new_id as uuid
 from windlass.shared import current_app, get_current_task
 from windlass.shared_tasks import shared_task
@@ -27,14 +28,21 @@ Celery = Windlass
 __all__ = [
     "Celery",
     "Signature",
+    "StampingVisitor",
     "Task",
     "Windlass",
     "__version__",
+    "chain",
+    "chord",
+    "chunks",
     "current_app",
     "get_current_task",
+    "group",
     "maybe_signature",
     "shared_task",
     "signature",
     "subtask",
     "uuid",
+    "xmap",
+    "xstarmap",
 ]

@@ -106,7 +106,7 @@ def check_known(options: Mapping[str, Any]) -> None:
     """
     if options.keys() <= KNOWN:
         return
-    for name in sorted(options.keys() - KNOWN):
+    for name in sorted(options.keys() - KNOWN - set(stamp_names(options))):
         hint = _REFUSED.get(name)
         if hint is None:
             text = f"{name!r} is not an option of a call.{nearest(name, KNOWN)}"
@@ -114,6 +114,18 @@ def check_known(options: Mapping[str, Any]) -> None:
         if options[name] is not None:
             text = f"The option {name!r} has no meaning here: {hint}"
             raise TypeError(text)
+
+
+def stamp_names(options: Mapping[str, Any]) -> list[str]:
+    """Return the names of options that are stamps: those that stamped_headers lists."""
+    return options.get("stamped_headers") or []
+
+
+def stamps_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stamps of a call: given as a dict, or as options that stamped_headers lists."""
+    stamps = dict(options.get("stamps") or {})
+    stamps.update((name, options[name]) for name in stamp_names(options) if name in options)
+    return stamps
 
 
 def check_address(options: Mapping[str, Any]) -> None:

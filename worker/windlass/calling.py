@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overlo
 
 from windlass import eager, publishing, shared
 from windlass.arguments import check_containers
+from windlass.canvas import maps
 from windlass.publishing import Call
 from windlass.signatures import Signature
 
@@ -264,6 +265,38 @@ class Calling(Generic[P, R]):
         )
 
     subtask = signature
+
+    @overload
+    def map(self: Calling[P, Coroutine[Any, Any, T]], it: Iterable[Any]) -> maps.xmap[T]: ...
+    @overload
+    def map(self, it: Iterable[Any]) -> maps.xmap[R]: ...
+    def map(self, it: Iterable[Any]) -> maps.xmap[Any]:
+        """Return a signature of one message that calls this task with each item, in order."""
+        return maps.xmap(self.s(), it, app=self.app)
+
+    @overload
+    def starmap(
+        self: Calling[P, Coroutine[Any, Any, T]], it: Iterable[Iterable[Any]]
+    ) -> maps.xstarmap[T]: ...
+    @overload
+    def starmap(self, it: Iterable[Iterable[Any]]) -> maps.xstarmap[R]: ...
+    def starmap(self, it: Iterable[Iterable[Any]]) -> maps.xstarmap[Any]:
+        """Return a signature of one message that calls this task with each item's members."""
+        return maps.xstarmap(self.s(), it, app=self.app)
+
+    @overload
+    def chunks(
+        self: Calling[P, Coroutine[Any, Any, T]], it: Iterable[Iterable[Any]], n: int
+    ) -> maps.chunks[T]: ...
+    @overload
+    def chunks(self, it: Iterable[Iterable[Any]], n: int) -> maps.chunks[R]: ...
+    def chunks(self, it: Iterable[Iterable[Any]], n: int) -> maps.chunks[Any]:
+        """Return a signature that sends the items in starmaps of `n`.
+
+        >>> add.chunks(zip(range(10), range(10)), 4)().get()  # doctest: +SKIP
+        [[0, 2, 4, 6], [8, 10, 12, 14], [16, 18]]
+        """
+        return maps.chunks(self.s(), it, n, app=self.app)
 
     # `self: Any`, because it is always a Task: this class is mixed into it, and only there.
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, cast, overload
 
 from windlass import discovery, naming, shared_tasks
+from windlass.canvas.builtins import builtin_task
 from windlass.registry import TaskRegistry, home, home_of
 from windlass.settings.model import Settings
 from windlass.settings.sources import load_object
@@ -34,7 +35,7 @@ class Declaring:
     def __init__(self, main: str | None, task_cls: type[Task[..., Any]] | str | None) -> None:
         self.main = main
         self._task_base = _task_base(task_cls)
-        self._tasks = TaskRegistry()
+        self._tasks = TaskRegistry(lambda name: builtin_task(self._app, name))
         self._adopted: set[shared_tasks.Declaration] = set()
         self._adopted_generation = 0
         self._discoveries: list[tuple[discovery.Packages, str | None]] = []

@@ -52,6 +52,20 @@ def apply(
     return _Attempt(task, request, throw=throw).finish()
 
 
+def fail(
+    task: Task[..., Any], options: Mapping[str, Any], error: BaseException
+) -> EagerResult[Any]:
+    """End a task, which is not run, as failed: what came before it in a workflow has failed.
+
+    Args:
+        task: The task.
+        options: Of the call; the errbacks among them are called.
+        error: What it ends with.
+    """
+    request = _request_of(task, options)
+    return _Attempt(task, request, throw=False).told(error)
+
+
 async def aapply(
     task: Task[..., Any],
     args: Sequence[Any],
@@ -71,6 +85,12 @@ def _first_request(
     options: Mapping[str, Any],
 ) -> Context:
     args, kwargs = sending.prepare(task, args, kwargs, True)
+    request = _request_of(task, options)
+    _round_trip_arguments(task, request, args, kwargs, options.get("serializer"))
+    return request
+
+
+def _request_of(task: Task[..., Any], options: Mapping[str, Any]) -> Context:
     task_id = options.get("task_id") or sending.new_id()
     parent = context.sending_request()
     request = Context(
@@ -97,7 +117,9 @@ def _first_request(
     ):
         if options.get(option) is not None:
             setattr(request, field, options[option])
-    _round_trip_arguments(task, request, args, kwargs, options.get("serializer"))
+    stamps = call_options.stamps_of(options)
+    if stamps:
+        request.stamps, request.stamped_headers = stamps, list(stamps)
     return request
 
 
@@ -199,7 +221,8 @@ class _Attempt:
             signature.link(linked)
         for linked in request.errbacks or ():
             signature.link_error(linked)
-        return signature.apply(throw=self._throw)
+        replaced: EagerResult[Any] = signature.apply(throw=self._throw)
+        return replaced
 
     def _again(self, pending: PendingRetry) -> None:
         """Prepare the next run: under the same id, at once."""
@@ -228,12 +251,7 @@ class _Attempt:
     def _failed(self, error: BaseException) -> EagerResult[Any]:
         request, spec = self._request, self._spec
         einfo = hooks.ExceptionInfo(error)
-        for linked in request.errbacks or ():
-            signature = Signature.from_dict(linked, app=self._task.app)
-            if signature.type.check_arguments.positional_count() > 1:
-                signature(request, error, einfo.traceback)
-            else:
-                self._follow(linked, (request.id,))
+        self._call_errbacks(error, einfo.traceback)
         name, args = self._task.name, (request.id, request.args, request.kwargs)
         hooks.run_hook(spec.on_failure, name, error, *args, einfo)
         signals.failed(self._task, request, error, einfo)
@@ -242,6 +260,21 @@ class _Attempt:
             self._tell_end(error, states.FAILURE)
             raise error
         return self._end(error, states.FAILURE, einfo.traceback)
+
+    def _call_errbacks(self, error: BaseException, traceback: str) -> None:
+        request = self._request
+        for linked in request.errbacks or ():
+            signature = Signature.from_dict(linked, app=self._task.app)
+            if _is_inline(signature):
+                signature(request, error, traceback)
+            else:
+                self._follow(linked, (request.id,))
+
+    def told(self, error: BaseException) -> EagerResult[Any]:
+        """End as failed without a run."""
+        traceback = hooks.format_traceback(error)
+        self._call_errbacks(error, traceback)
+        return self._end(error, states.FAILURE, traceback)
 
     def _follow(self, linked: Mapping[str, Any], args: tuple[Any, ...]) -> None:
         """Run a callback here too, as a child of this task."""
@@ -289,6 +322,13 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     variables = contextvars.copy_context()
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(variables.run, asyncio.run, coroutine).result()
+
+
+def _is_inline(signature: Signature[Any]) -> bool:
+    """Whether an errback is called as (request, exc, traceback), and not sent the failed id."""
+    if signature.subtask_type is not None:
+        return False
+    return signature.type.check_arguments.positional_count() > 1
 
 
 def _listed(linked: Any) -> list[Any] | None:

@@ -42,18 +42,18 @@ def send(app: Windlass, call: Call) -> AsyncResult[Any]:
         OperationalError: The broker could not be reached, after the retries that were asked for.
     """
     outgoing = sending.build(app, *call)
-    app.broker.enqueue([outgoing], _retry_of(app, call.options))
+    app.broker.enqueue([outgoing], retry_of(app, call.options))
     if signals.after_task_publish.connections:
-        _announce_sent((call,))
+        announce_sent((call,))
     return _handle(app, outgoing.id, call.task, call.options)
 
 
 async def asend(app: Windlass, call: Call) -> AsyncResult[Any]:
     """Send one call without blocking the event loop."""
     outgoing = sending.build(app, *call)
-    await app.broker.aenqueue([outgoing], _retry_of(app, call.options))
+    await app.broker.aenqueue([outgoing], retry_of(app, call.options))
     if signals.after_task_publish.connections:
-        _announce_sent((call,))
+        announce_sent((call,))
     return _handle(app, outgoing.id, call.task, call.options)
 
 
@@ -75,9 +75,9 @@ def send_all(app: Windlass, calls: Iterable[Call]) -> list[AsyncResult[Any]]:
     calls = list(calls)
     outgoing = build_all(app, calls)
     if calls:
-        app.broker.enqueue(outgoing, _retry_of(app, calls[0].options))
+        app.broker.enqueue(outgoing, retry_of(app, calls[0].options))
     if signals.after_task_publish.connections:
-        _announce_sent(calls)
+        announce_sent(calls)
     return _handles(app, outgoing, calls)
 
 
@@ -86,9 +86,9 @@ async def asend_all(app: Windlass, calls: Iterable[Call]) -> list[AsyncResult[An
     calls = list(calls)
     outgoing = build_all(app, calls)
     if calls:
-        await app.broker.aenqueue(outgoing, _retry_of(app, calls[0].options))
+        await app.broker.aenqueue(outgoing, retry_of(app, calls[0].options))
     if signals.after_task_publish.connections:
-        _announce_sent(calls)
+        announce_sent(calls)
     return _handles(app, outgoing, calls)
 
 
@@ -113,13 +113,14 @@ def build_all(app: Windlass, calls: Sequence[Call]) -> list[Outgoing]:
     return messages
 
 
-def _announce_sent(calls: Iterable[Call]) -> None:
+def announce_sent(calls: Iterable[Call]) -> None:
+    """Send after_task_publish for each of these calls."""
     for name, _, args, kwargs, options, _ in calls:
         facts = sending.publication(args, kwargs, options, options.get("headers") or {})
         signals.after_task_publish.send(name, **facts)
 
 
-def _retry_of(app: Windlass, options: Mapping[str, Any]) -> PublishRetry | None:
+def retry_of(app: Windlass, options: Mapping[str, Any]) -> PublishRetry | None:
     """Return how often to try again if the call says so itself, None for the app's policy."""
     if not options:
         return None

@@ -10,17 +10,41 @@ from windlass.errors import AlreadyRegistered, NotRegistered
 if TYPE_CHECKING:
     from windlass.task import Task
 
+#: How the names of the engine's own tasks begin.
+_BUILTIN = ("celery.", "windlass.")
+
 
 class TaskRegistry(dict[str, "Task[..., Any]"]):
     """The tasks of an app, by name.
 
-    Reading an unknown name raises NotRegistered, which is also a KeyError.
+    Reading an unknown name raises NotRegistered, which is also a KeyError. The engine's own tasks
+    (celery.map and the like) are found by `find` and by `[]`, and are not among the items.
+
+    Args:
+        builtin: Makes the engine's own task of a name, None where there is none.
     """
 
     NotRegistered = NotRegistered
 
+    def __init__(self, builtin: Callable[[str], Task[..., Any] | None] = lambda _: None) -> None:
+        super().__init__()
+        self._builtin = builtin
+        self._builtins: dict[str, Task[..., Any] | None] = {}
+
     def __missing__(self, name: str) -> Task[..., Any]:
-        raise NotRegistered(name, self)
+        task = self.find(name)
+        if task is None:
+            raise NotRegistered(name, self)
+        return task
+
+    def find(self, name: str) -> Task[..., Any] | None:
+        """Return the task of a name, the engine's own included; None where there is none."""
+        task = self.get(name)
+        if task is None and name.startswith(_BUILTIN):
+            if name not in self._builtins:
+                self._builtins[name] = self._builtin(name)
+            task = self._builtins[name]
+        return task
 
     def register(self, task: Task[..., Any]) -> None:
         """Add a task under its name; the same function again (a module reload) replaces it.

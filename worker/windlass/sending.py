@@ -301,7 +301,7 @@ def _headers(
     content_type: str,
 ) -> Headers:
     limits = (options.get("time_limit"), options.get("soft_time_limit"))
-    own, stamps = options.get("headers"), options.get("stamps")
+    own, stamps = options.get("headers"), call_options.stamps_of(options)
     headers = Headers(
         root_id=options.get("root_id"),
         parent_id=options.get("parent_id"),
@@ -314,7 +314,7 @@ def _headers(
         acks_late=None if task is None or task.acks_after_run(settings) else False,
         reply_to=options.get("reply_to"),
         correlation_id=options.get("correlation_id"),
-        stamps=dict(stamps) if stamps else None,
+        stamps=stamps or None,
         stamped_headers=options.get("stamped_headers"),
         headers=dict(own) if own else None,
     )

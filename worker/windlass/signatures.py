@@ -2,28 +2,34 @@
 
 A `Signature` is a dict with Celery's keys, so it survives JSON; `signature()` makes one of a task
 or of such a dict. Arguments that come at call time (a parent's result, say) go before its own,
-unless it is immutable. Public under `windlass.canvas` and `windlass`.
-Next in the walk: `windlass.calling`.
+unless it is immutable. The kinds that are made of others (chain, group, chord) are in
+`windlass.canvas`. Public under `windlass.canvas` and `windlass`.
+Next in the walk: `windlass.calling`, or for a canvas `windlass.canvas.pipes`.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, overload
 
-from windlass import shared
+from windlass import sending
 from windlass.call_options import check_known
+from windlass.results.handle import AsyncResult
+from windlass.signature_data import SignatureData, listed, no_signature
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
-    from windlass.result import AsyncResult, EagerResult
+    from windlass.canvas.chains import chain
+    from windlass.canvas.stamping import StampingVisitor
+    from windlass.result import EagerResult
     from windlass.task import Task
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 
-class Signature(dict[str, Any], Generic[R]):
+class Signature(SignatureData, Generic[R]):
     """A call that has not been made.
 
     Args:
@@ -33,10 +39,19 @@ class Signature(dict[str, Any], Generic[R]):
         options: Options of the call, see `windlass.call_options.CallOptions`.
         immutable: Take no more arguments at call time.
         app: Whose tasks and broker; the current app if left out.
-        subtask_type: For the wire; None for a plain signature.
+        subtask_type: The kind, for the wire; None for a plain signature.
+        **more_options: As `options`.
 
     >>> add.s(2).apply_async((1,))  # calls add(1, 2)  # doctest: +SKIP
     """
+
+    #: Classes of the kinds, by `subtask_type`; those without one by the name of their task.
+    TYPES: ClassVar[dict[str, type[Signature[Any]]]] = {}
+
+    def __init_subclass__(cls, kind: str | None = None) -> None:
+        super().__init_subclass__()
+        if kind is not None:
+            Signature.TYPES[kind] = cls
 
     def __init__(
         self,
@@ -48,66 +63,41 @@ class Signature(dict[str, Any], Generic[R]):
         immutable: bool = False,
         app: Windlass | None = None,
         subtask_type: str | None = None,
+        **more_options: Any,
     ) -> None:
         self._app = app
         if isinstance(task, Mapping):
             super().__init__({**_blank(), **task})
             return
-        name = task if isinstance(task, str) else task.name
-        check_known(options or {})
+        given = {**(options or {}), **more_options}
+        if given:
+            check_known(given)
         super().__init__(
-            task=name,
+            task=task if isinstance(task, str) else task.name,
             args=tuple(args or ()),
             kwargs=dict(kwargs or {}),
-            options=dict(options or {}),
+            options=given,
             subtask_type=subtask_type,
             immutable=immutable,
         )
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], app: Windlass | None = None) -> Signature[Any]:
-        """Make a signature of a dict, as it comes out of JSON."""
-        return cls(data, app=app)
+    def from_dict(cls, d: Mapping[str, Any], app: Windlass | None = None) -> Signature[Any]:
+        """Make a signature of a dict, as it comes out of JSON; of the kind that it names.
 
-    @property
-    def task(self) -> str:
-        """Name of the task."""
-        name: str = self["task"]
-        return name
+        Raises:
+            TypeError: It is not a signature's dict.
+        """
+        if not isinstance(d, Mapping) or "task" not in d:
+            raise no_signature(d)
+        kind = cls.TYPES.get(d.get("subtask_type") or d["task"], Signature)
+        return kind._restored({**_blank(), **d}, app)
 
-    name = task
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        """Positional arguments."""
-        return tuple(self["args"])
-
-    @property
-    def kwargs(self) -> dict[str, Any]:
-        """Keyword arguments; changing the dict changes the signature."""
-        kwargs: dict[str, Any] = self["kwargs"]
-        return kwargs
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Options of the call; changing the dict changes the signature."""
-        options: dict[str, Any] = self["options"]
-        return options
-
-    @property
-    def immutable(self) -> bool:
-        """Whether it takes no more arguments at call time."""
-        return bool(self["immutable"])
-
-    @property
-    def id(self) -> str | None:
-        """The id that its task will have, if one was set."""
-        return self.options.get("task_id")
-
-    @property
-    def app(self) -> Windlass:
-        """Whose tasks and broker it uses."""
-        return self._app or shared.current_app()
+    @classmethod
+    def _restored(cls, fields: dict[str, Any], app: Windlass | None) -> Signature[Any]:
+        """Make one of complete fields; the kinds restore the signatures inside."""
+        fields["options"] = dict(fields["options"])
+        return cls._made(fields, app)
 
     @property
     def type(self) -> Task[..., R]:
@@ -118,61 +108,73 @@ class Signature(dict[str, Any], Generic[R]):
         """
         return self.app.tasks[self.task]
 
-    def clone(
+    def flatten_links(self) -> list[Signature[Any]]:
+        """Return it and all that is linked to it, the links' links too."""
+        links = (as_signature(link, self._app) for link in listed(self.options.get("link")))
+        return [self, *(deeper for link in links for deeper in link.flatten_links())]
+
+    def stamp(
         self,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        **options: Any,
+        visitor: StampingVisitor | None = None,
+        append_stamps: bool = False,
+        **headers: Any,
     ) -> Signature[R]:
-        """Return a copy; `args` go before its own, `kwargs` and options win over its own."""
-        twin = copy.deepcopy(self)
-        if not self.immutable:
-            twin["args"] = (*args, *self.args)
-            twin.kwargs.update(kwargs or {})
-        twin.options.update(options)
-        return twin
+        """Stamp it, its links and all inside with headers, see `windlass.canvas.stamping`.
 
-    partial = clone
+        Args:
+            visitor: Says what to stamp each signature with.
+            append_stamps: A stamp that is given twice becomes a list of both.
+            **headers: Stamps for all of them.
 
-    def set(self, *, immutable: bool | None = None, **options: Any) -> Signature[R]:
-        """Set options, and return the signature itself.
-
-        Raises:
-            TypeError: An option is unknown.
+        Returns:
+            The signature itself.
         """
-        check_known(options)
-        if immutable is not None:
-            self["immutable"] = immutable
-        self.options.update(options)
+        from windlass.canvas.stamping import stamp  # noqa: PLC0415 - it knows all kinds
+
+        stamp(self, visitor, headers, append=append_stamps)
         return self
 
-    def set_immutable(self, immutable: bool) -> None:
-        """Make it take, or not take, arguments at call time."""
-        self["immutable"] = immutable
+    def freeze(
+        self,
+        _id: str | None = None,
+        group_id: str | None = None,
+        chord: Any = None,  # who waits for it is decided when it is sent
+        root_id: str | None = None,
+        parent_id: str | None = None,
+        group_index: int | None = None,
+    ) -> Any:  # AsyncResult[R]; of a group, GroupResult
+        """Give it an id now, and return the handle of its result to be.
 
-    def link(self, callback: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Send `callback` with the result; returns the callback, as in Celery."""
-        return self._append("link", callback)
+        Args:
+            _id: The id, unless it has one; a random one if left out.
+            group_id: The group it is a member of.
+            chord: Accepted and without meaning here.
+            root_id: First task of its tree.
+            parent_id: The task that sends it.
+            group_index: Its place in the group.
+        """
+        options = self.options
+        task_id = options.get("task_id") or _id or sending.new_id()
+        options["task_id"] = task_id
+        for key, value in (("root_id", root_id), ("parent_id", parent_id)):
+            if value:
+                options[key] = value
+        if group_id:
+            options.setdefault("group_id", group_id)
+            options["group_index"] = group_index
+        result: AsyncResult[R] = AsyncResult(task_id, app=self.app)
+        return result
 
-    def link_error(self, errback: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Call `errback` on failure; returns the errback, as in Celery."""
-        return self._append("link_error", errback)
+    _freeze = freeze
 
-    def on_error(self, errback: Mapping[str, Any]) -> Signature[R]:
-        """As `link_error`, but returns the signature itself, for chaining."""
-        self.link_error(errback)
-        return self
-
-    def flatten_links(self) -> Iterator[Signature[Any]]:
-        """Yield it and all that is linked to it, the links' links too."""
-        yield self
-        for linked in _listed(self.options.get("link")):
-            yield from signature(linked, app=self._app).flatten_links()
-
-    def __call__(self, *args: Any, **kwargs: Any) -> R:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # R; the result of a canvas
         """Call the task inline, with the signature's arguments."""
         merged_args, merged_kwargs, _ = self.merged(args, kwargs, {})
         return self.type(*merged_args, **merged_kwargs)
+
+    def __invert__(self) -> R:
+        """Send it and wait for its value: `~add.s(1, 2)`."""
+        return self.apply_async().get()
 
     def delay(self, *args: Any, **kwargs: Any) -> AsyncResult[R]:
         """Send it; `args` go before its own."""
@@ -190,7 +192,7 @@ class Signature(dict[str, Any], Generic[R]):
     ) -> AsyncResult[R]:
         """Send it; `args` go before its own, `kwargs` and `options` win over its own."""
         merged = self.merged(args or (), kwargs or {}, options)
-        task = self.app.tasks.get(self.task)
+        task = self.app.tasks.find(self.task)
         if task is None:
             return self.app.send_task(self.task, merged[0], merged[1], **merged[2])
         return task.apply_async(merged[0], merged[1], **merged[2])
@@ -203,7 +205,7 @@ class Signature(dict[str, Any], Generic[R]):
     ) -> AsyncResult[R]:
         """As `apply_async`, without blocking the event loop."""
         merged = self.merged(args or (), kwargs or {}, options)
-        task = self.app.tasks.get(self.task)
+        task = self.app.tasks.find(self.task)
         if task is None:
             return await self.app.asend_task(self.task, merged[0], merged[1], **merged[2])
         return await task.aapply_async(merged[0], merged[1], **merged[2])
@@ -218,43 +220,26 @@ class Signature(dict[str, Any], Generic[R]):
         merged = self.merged(args or (), kwargs or {}, options)
         return self.type.apply(merged[0], merged[1], **merged[2])
 
-    def merged(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
-        """Return arguments and options of a call: those given now first, and winning."""
-        merged_options = {**self.options, **options}
-        if self.immutable:
-            return self.args, self.kwargs, merged_options
-        return (*args, *self.args), {**self.kwargs, **kwargs}, merged_options
+    # dict's own `|` would merge the keys of two signatures
+    def __or__(self, other: Signature[T]) -> chain[T]:  # type: ignore[override]
+        from windlass.canvas.pipes import piped  # noqa: PLC0415 - it knows all kinds
 
-    def _append(self, option: str, linked: Mapping[str, Any]) -> Mapping[str, Any]:
-        links = _listed(self.options.get(option))
-        if linked not in links:
-            links.append(linked)
-        self.options[option] = links
-        return linked
+        return piped(self, other)  # type: ignore[no-any-return]  # may be a chord: Celery's upgrades
 
-    def __or__(self, other: Any) -> Any:  # dict's own `|` would merge the keys of two signatures
-        return NotImplemented
+    def __ror__(self, other: Any) -> NoReturn:
+        raise no_signature(other, "(before |)")
 
-    __ror__ = __or__
-
-    def __ior__(self, other: Any) -> Any:  # as __or__
-        return NotImplemented
+    def __ior__(self, other: Signature[T]) -> chain[T]:  # type: ignore[override]
+        return self | other  # as __or__
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Signature[R]:
-        return Signature(copy.deepcopy(dict(self), memo), app=self._app)
+        return self._made(copy.deepcopy(dict(self), memo), self._app)
 
     def __copy__(self) -> Signature[R]:
-        return Signature(dict(self), app=self._app)
+        return self._made(dict(self), self._app)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (signature, (dict(self),))
-
-    def __repr__(self) -> str:
-        parts = [repr(arg) for arg in self.args]
-        parts += [f"{name}={value!r}" for name, value in self.kwargs.items()]
-        return f"{self.task}({', '.join(parts)})"
+        return (_unpickled, (dict(self),))
 
 
 @overload
@@ -289,29 +274,53 @@ def signature(
     options: Mapping[str, Any] | None = None,
     **more_options: Any,
 ) -> Signature[Any]:
-    """Make a signature of a task, a task's name, or a signature's dict.
-
-    A signature is returned as it is, given no more arguments.
-    """
-    if isinstance(task, Signature) and not (args or kwargs or options or more_options):
-        return task
+    """Make a signature of a task, a task's name, or a signature's dict; a signature is copied."""
+    extra = {**(options or {}), **more_options}
     if isinstance(task, Mapping):
-        made: Signature[Any] = Signature(task, app=app)
-        extra = {**(options or {}), **more_options}
-        return made.clone(args or (), kwargs, **extra) if args or kwargs or extra else made
-    return Signature(
-        task, args, kwargs, {**(options or {}), **more_options}, immutable=immutable, app=app
-    )
+        return as_signature(task, app).clone(args or (), kwargs, **extra)
+    return Signature(task, args, kwargs, extra, immutable=immutable, app=app)
 
 
 subtask = signature
 
 
 def maybe_signature(
-    value: Mapping[str, Any] | None, app: Windlass | None = None
+    d: Mapping[str, Any] | None, app: Windlass | None = None, clone: bool = False
 ) -> Signature[Any] | None:
-    """Return a dict as a signature, a signature as it is, and None as None."""
-    return None if value is None else signature(value, app=app)
+    """Return a dict as a signature, a signature as it is (or copied), and None as None."""
+    if d is None:
+        return None
+    found = as_signature(d, app)
+    return found.clone() if clone else found
+
+
+maybe_subtask = maybe_signature
+
+
+def as_signature(
+    value: Mapping[str, Any], app: Windlass | None = None, place: str = ""
+) -> Signature[Any]:
+    """Return a dict as a signature, and a signature as it is, with the app if it has none.
+
+    Args:
+        value: A signature, or one's dict.
+        app: For a signature without an app.
+        place: Where it was found, for the error.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if not isinstance(value, Signature):
+        if not isinstance(value, Mapping) or "task" not in value:
+            raise no_signature(value, place)
+        return Signature.from_dict(value, app=app)
+    if app is not None and value._app is None:
+        value._app = app
+    return value
+
+
+def _unpickled(fields: dict[str, Any]) -> Signature[Any]:
+    return Signature.from_dict(fields)
 
 
 def _blank() -> dict[str, Any]:
@@ -323,9 +332,3 @@ def _blank() -> dict[str, Any]:
         "subtask_type": None,
         "immutable": False,
     }
-
-
-def _listed(linked: Any) -> list[Any]:  # one signature, several, or None
-    if not linked:
-        return []
-    return [linked] if isinstance(linked, Mapping) else list(linked)

@@ -54,6 +54,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "broker_allow_eviction": st.booleans(),
     "keyspace": st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,20}[A-Za-z0-9])?", fullmatch=True),
     "max_deliveries": counts,
+    "task_allow_error_cb_on_chord_header": st.booleans(),
     "imports": st.tuples(names, names),
     "include": st.just(()) | st.tuples(names),
     "task_default_queue": names,

@@ -109,7 +109,9 @@ def test_signature_of_a_name_a_task_and_a_dict(app: Windlass, add: Task[..., Any
     by_task = signature(add, (1,))
 
     assert by_name == by_task == signature(dict(by_task))
-    assert signature(by_task) is by_task
+    assert signature(by_task) == by_task
+    assert signature(by_task) is not by_task
+    assert maybe_signature(by_task) is by_task
     assert maybe_signature(None) is None
     assert maybe_signature(dict(by_name), app) == by_name
 
@@ -123,9 +125,11 @@ def test_signature_of_an_unknown_task_is_sent_by_name(app: Windlass) -> None:
         sig()
 
 
-def test_merging_two_signatures_as_dicts_is_refused(add: Task[..., Any]) -> None:
+def test_only_signatures_can_be_piped(add: Task[..., Any]) -> None:
     with pytest.raises(TypeError):
-        add.s(1) | add.s(2)
+        add.s(1) | {"task": "add"}  # type: ignore[operator]
+    with pytest.raises(TypeError):
+        {"task": "add"} | add.s(1)
 
 
 def test_repr_reads_as_a_call(add: Task[..., Any]) -> None:
@@ -167,4 +171,4 @@ def test_same_callback_is_linked_once(add: Task[..., Any]) -> None:
 
     assert len(sig.options["link"]) == 1
     assert len(sig.options["link_error"]) == 2
-    assert [sig, add.s(2)] == list(sig.flatten_links())
+    assert [sig, add.s(2)] == sig.flatten_links()

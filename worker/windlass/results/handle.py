@@ -6,6 +6,7 @@ way to parents and children in `tree`, many results at once in `result_set`.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
@@ -181,7 +182,7 @@ class AsyncResult(ResultReader, Generic[R]):
 
     def forget(self) -> None:
         """Remove the stored outcome, and those of the parents. The state is PENDING again."""
-        nodes = [self, *self.parents()]
+        nodes = [self, *self._tasks_before()]
         self.backend.forget([node.id for node in nodes])
         for node in nodes:
             node._final = node._meta = None
@@ -226,13 +227,25 @@ class AsyncResult(ResultReader, Generic[R]):
         return type(self), (self.id, None, None, None, self.parent)
 
     def _unfinished_parents(self) -> list[AsyncResult[Any]]:
-        """Parents whose outcome is not known yet, the root first: it decides before the rest."""
-        return [node for node in reversed(list(self.parents())) if not node._is_over()]
+        """Parents whose outcome is not known yet, the root first: it decides before the rest.
+
+        The steps of a workflow are told by the engine when one before them fails.
+        """
+        nodes = [] if self._is_told else self._tasks_before()
+        return [node for node in nodes if not node._is_over()]
 
     def _raise_for_parents(self) -> None:
-        for node in reversed(list(self.parents())):
+        for node in self._tasks_before():
             if node._is_over():
                 node.maybe_throw()
+
+    def _tasks_before(self) -> list[AsyncResult[Any]]:
+        """Return the parents back to the first group, the oldest first.
+
+        What a group's members raise is told by the chord's body: as the cause of its ChordError.
+        """
+        tasks = itertools.takewhile(lambda node: isinstance(node, AsyncResult), self.parents())
+        return list(tasks)[::-1]
 
     def _wait(self, parents: Sequence[AsyncResult[Any]], timeout: float | None) -> None:
         """Wait until this result is final, or a parent has failed."""
@@ -309,21 +322,28 @@ def as_exception(meta: ResultMeta) -> BaseException:
 
 def result_from_tuple(
     value: Any, app: Windlass | None = None, backend: ResultBackend | None = None
-) -> AsyncResult[Any]:
+) -> Any:  # an AsyncResult, or a GroupResult
     """Return a handle for what `as_tuple` gave, or for an id.
 
     Args:
-        value: An id, a handle, or `((id, parent), None)` as tuples or lists.
+        value: An id, a handle, or `((id, parent), None)` as tuples or lists; with a list of
+            members in the place of None it is a GroupResult.
         app: The app; default: the current one.
         backend: Where results are kept; default: the app's.
     """
-    if isinstance(value, AsyncResult):
+    # A group's result is made of handles: it imports this module.
+    from windlass.results.group_result import GroupResult  # noqa: PLC0415
+
+    if isinstance(value, AsyncResult | GroupResult):
         return value
     if isinstance(value, str):
         return AsyncResult(value, backend, app=app)
-    head, _ = value
+    head, members = value
     task_id, parent = head if isinstance(head, list | tuple) else (head, None)
     handle = parent and result_from_tuple(parent, app, backend)
+    if members is not None:
+        children = [result_from_tuple(member, app, backend) for member in members]
+        return GroupResult(task_id, children, parent=handle, app=app)
     return AsyncResult(task_id, backend, app=app, parent=handle)
 
 

@@ -36,6 +36,7 @@ class ResultReader(ResultTree):
         "_backend",
         "_callbacks",
         "_final",
+        "_is_told",
         "_meta",
         "id",
         "ignored",
@@ -48,13 +49,15 @@ class ResultReader(ResultTree):
         backend: ResultBackend | None = None,
         task_name: str | None = None,
         app: Windlass | None = None,
-        parent: AsyncResult[Any] | None = None,
+        parent: Any = None,  # an AsyncResult, or a GroupResult
     ) -> None:
         if not isinstance(id, str):
             raise _no_id(id)
         self.id = id
         self.parent = parent
         self.ignored = False
+        #: Set for a step of a workflow: it ends when one before it fails.
+        self._is_told = False
         self._app = app
         self._backend = backend
         self._final: bytes | None = None

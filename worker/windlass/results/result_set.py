@@ -6,6 +6,7 @@ waiting for one member brings whatever else has ended meanwhile.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -98,6 +99,19 @@ class ResultSet(ResultBase, Generic[R]):
         return f"<{type(self).__name__}: [{', '.join(r.id for r in self.results)}]>"
 
     # What is known of it
+
+    def _leaves(self, start: int = 0) -> Iterator[AsyncResult[Any]]:
+        """Yield the members from the one at `start`, those of sets among them in their place."""
+        members: list[Any] = self.results  # sets too: of groups that are members
+        for result in members[start:] if start else members:
+            if isinstance(result, ResultSet):
+                yield from result._leaves()
+            else:
+                yield result
+
+    def _is_over(self) -> bool:
+        """Whether all final outcomes are known already, without asking."""
+        return all(leaf._is_over() for leaf in self._leaves())
 
     def ready(self) -> bool:
         """Whether all have ended, well or not."""
@@ -210,7 +224,7 @@ class ResultSet(ResultBase, Generic[R]):
         if disable_sync_subtasks:
             guard.assert_will_not_block()
         deadline = None if timeout is None else time.monotonic() + timeout
-        pending = {result.id: result for result in self.results if not result.ignored}
+        pending = {leaf.id: leaf for leaf in self._leaves() if not leaf.ignored}
         while pending:
             self._look()
             ended = [task_id for task_id, result in pending.items() if result._is_over()]
@@ -227,7 +241,7 @@ class ResultSet(ResultBase, Generic[R]):
             timeout: Seconds for all of them together.
             propagate: Raise the first exception that arrives; False yields exceptions.
         """
-        by_id = {result.id: result for result in self.results}
+        by_id = {leaf.id: leaf for leaf in self._leaves()}
         for task_id, _ in self.iter_native(timeout):
             yield by_id[task_id].maybe_throw(propagate=propagate)
 
@@ -291,14 +305,13 @@ class ResultSet(ResultBase, Generic[R]):
         timeout: float | None = None,
     ) -> None:
         """Take all members back in one round trip; arguments as in AsyncResult.revoke."""
-        ids = [result.id for result in self.results]
+        ids = [leaf.id for leaf in self._leaves()]
         self.app.control.revoke(ids, terminate=terminate, signal=signal or "SIGTERM")
 
     def _look(self, start: int = 0) -> None:
         """Read what is not known yet, from the member at `start`: one batch, or all of them."""
-        unknown = [r for r in self.results[start:] if not r._is_over()]
-        if start:
-            unknown = unknown[:_BATCH]
+        leaves = (leaf for leaf in self._leaves(start) if not leaf._is_over())
+        unknown = list(itertools.islice(leaves, _BATCH) if start else leaves)
         for at in range(0, len(unknown), _BATCH):
             batch = unknown[at : at + _BATCH]
             stored = batch[0].backend.get_many_raw([result.id for result in batch])
@@ -307,7 +320,7 @@ class ResultSet(ResultBase, Generic[R]):
 
     def _wait_for_any(
         self,
-        pending: dict[str, AsyncResult[R]],
+        pending: dict[str, AsyncResult[Any]],
         left: float | None,
         timeout: float | None,
     ) -> str:

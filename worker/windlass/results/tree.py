@@ -24,19 +24,24 @@ class ResultTree(ResultBase):
 
     __slots__ = ()
 
-    def as_tuple(self) -> tuple[tuple[str, Any], None]:
+    def as_tuple(self) -> tuple[tuple[str, Any], Any]:
         """Return the id and those of the parents as `((id, parent's tuple), None)`.
 
         `result_from_tuple` turns it, also after a trip through JSON, into a handle again.
         """
-        this = self._this()
-        return (this.id, this.parent and this.parent.as_tuple()), None
+        known: Any = None
+        for node in (*reversed(list(self.parents())), self._this()):
+            known = (node.id, known), node._members_as_tuples()
+        return known  # type: ignore[no-any-return]
+
+    def _members_as_tuples(self) -> list[Any] | None:
+        return None
 
     def as_list(self) -> list[str]:
         """Return the id and those of the parents, from here to the root."""
         return [self._this().id, *(node.id for node in self.parents())]
 
-    def parents(self) -> Iterator[AsyncResult[Any]]:
+    def parents(self) -> Iterator[Any]:  # AsyncResult or GroupResult
         """Yield the parent, its parent and so on."""
         node = self._this().parent
         while node is not None:

@@ -1,0 +1,237 @@
+"""A canvas as a sequence of steps and forks: what is left when kinds and options are worked out.
+
+    chain(a, group(b, c), d)          a, fork(b | c), d
+    chord([a, chain(b, c)], d | e)    fork(a | b, c), d, e
+
+A step is one task, a copy with all its arguments and options. A fork has a sequence for each
+member; what follows it gets the list of their values. Everything that runs a canvas (`compile`,
+`inline`, `handles`) works on this form.
+Next in the walk: `windlass.canvas.compile`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
+
+from windlass import sending
+from windlass.canvas.names import CHUNKS, MAP, STARMAP
+from windlass.signature_data import listed
+from windlass.signatures import Signature, as_signature
+
+if TYPE_CHECKING:
+    from windlass.canvas.chains import chain
+    from windlass.canvas.chords import chord
+    from windlass.canvas.groups import group
+
+#: Options that are the business of a whole, not of the tasks in it.
+_OF_THE_WHOLE = frozenset({"link", "link_error", "task_id", "group_id", "group_index"})
+#: Options of a chord that its body does not share with its header.
+_OF_THE_HEADER = frozenset({"parent_id", "countdown", "eta"})
+#: Where something is in a canvas: names and places, from the outside in.
+Place = tuple[str, ...]
+
+
+class Step:
+    """One task.
+
+    Attributes:
+        sig: A copy of its signature, with an id, that is nobody else's.
+        place: Where it is in the canvas, for errors.
+        is_sealed: It takes no value of what is before it; as if it were immutable.
+        goes_with: The signature whose queue it shares, unless it names one; None for its own.
+    """
+
+    __slots__ = ("goes_with", "is_sealed", "place", "sig")
+
+    def __init__(self, sig: Signature[Any], place: Place) -> None:
+        self.sig = sig
+        self.place = place
+        self.is_sealed = sig.immutable
+        self.goes_with: Mapping[str, Any] | None = None
+        if sig.task in (MAP, STARMAP):
+            self.goes_with = sig.kwargs.get("task")
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        task_id: str = self.sig.options["task_id"]
+        return task_id
+
+
+class Fork:
+    """Sequences beside one another.
+
+    Attributes:
+        id: The group's id.
+        members: They are not empty.
+    """
+
+    __slots__ = ("id", "members")
+
+    def __init__(self, fork_id: str, members: list[Items]) -> None:
+        self.id = fork_id
+        self.members = members
+
+
+Item = Union[Step, Fork]  # noqa: UP007 - Fork is not subscriptable by | in a forward reference
+Items = list[Item]
+
+
+class Given(NamedTuple):
+    """What a part of a canvas is given from outside, before its own."""
+
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = {}
+    options: Mapping[str, Any] = {}
+
+
+def unfold(
+    sig: Signature[Any],
+    given: Given = Given(),  # noqa: B008 - it is immutable
+    place: Place = (),
+) -> Items:
+    """Return the sequence of a canvas; empty where it has no tasks.
+
+    Args:
+        sig: Of any kind; it is not changed.
+        given: Arguments for the tasks that come first, and options.
+        place: Where it is, for errors.
+
+    Raises:
+        TypeError: Something is no signature, or a chord has no body.
+        RecursionError: It contains itself.
+    """
+    kind = sig.subtask_type
+    if kind == "chain":
+        return _of_chain(sig, given, place)  # type: ignore[arg-type]  # the kind says so
+    if kind == "group":
+        return [_of_group(sig, given, place)]  # type: ignore[arg-type]
+    if kind == "chord":
+        return _of_chord(sig, given, place)  # type: ignore[arg-type]
+    if sig.task == CHUNKS:
+        parts: Any = sig
+        return unfold(parts.group(), Given(options={**sig.options, **given.options}), place)
+    copy = sig.clone(given.args, given.kwargs, **given.options)
+    if copy.options.get("task_id") is None:
+        copy.options["task_id"] = sending.new_id()
+    return [Step(copy, place)]
+
+
+def has_tasks(sig: Signature[Any]) -> bool:
+    """Whether there is any task in it."""
+    if sig.subtask_type in ("chain", "group"):
+        return any(has_tasks(task) for task in sig.kwargs["tasks"])
+    return True
+
+
+def width(item: Item) -> int:
+    """Return how many values an item has for what follows it."""
+    return len(item.members) if isinstance(item, Fork) else 1
+
+
+def _of_chain(sig: chain[Any], given: Given, place: Place) -> Items:
+    args, _, options = sig.merged(given.args, {}, given.options)
+    kwargs = {**sig.partial_kwargs(), **given.kwargs}
+    tasks = [(index, task) for index, task in enumerate(sig.tasks) if has_tasks(task)]
+    # A chain of nothing but empty groups is one of them.
+    if not tasks:
+        tasks = [(i, task) for i, task in enumerate(sig.tasks) if task.subtask_type == "group"][:1]
+    items: Items = []
+    for number, (index, task) in enumerate(tasks):
+        is_first, is_last = number == 0, number == len(tasks) - 1
+        task = _with_links(task, options, is_last=is_last)
+        its_options = sig.first_options(options) if is_first else {}
+        if is_last:
+            whole = ("task_id", "group_id", "group_index")
+            its_options.update((key, options[key]) for key in whole if key in options)
+        its = Given(args, kwargs, its_options) if is_first else Given(options=its_options)
+        items += unfold(task, its, (*place, f"task {index} of a chain"))
+    return items
+
+
+def _with_links(
+    task: Signature[Any], options: Mapping[str, Any], *, is_last: bool
+) -> Signature[Any]:
+    """Return a copy that has the links of the whole: errbacks each task, callbacks the last."""
+    callbacks = listed(options.get("link")) if is_last else []
+    errbacks = listed(options.get("link_error"))
+    if callbacks or errbacks:
+        task = task.clone()
+    for callback in callbacks:
+        task.link(as_signature(callback))
+    for errback in errbacks:
+        task.link_error(as_signature(errback).clone())
+    return task
+
+
+def _of_group(sig: group[Any], given: Given, place: Place) -> Fork:
+    fork = Fork(group_id(sig, given), [])
+    fork.members.extend(unfold_members(sig, given, fork.id, place))
+    return fork
+
+
+def group_id(sig: group[Any], given: Given) -> str:
+    """Return the id of a group; a new one if it has none."""
+    own: str | None = sig.merged((), {}, given.options)[2].get("task_id")
+    return own or sending.new_id()
+
+
+def unfold_members(
+    sig: group[Any], given: Given, its_id: str, place: Place = ()
+) -> Iterator[Items]:
+    """Yield the sequences of a group's members, each when it is needed; none is empty."""
+    index = 0
+    for number, (task, its) in enumerate(_members(sig, given)):
+        options = {**its.options, "group_id": its_id, "group_index": index}
+        items = unfold(task, its._replace(options=options), (*place, f"task {number} of a group"))
+        if items:
+            index += 1
+            yield items
+
+
+def _members(sig: group[Any], given: Given) -> Iterator[tuple[Signature[Any], Given]]:
+    """Yield the members with what is given to each; those of groups inside in their place."""
+    args, _, options = sig.merged(given.args, {}, given.options)
+    kwargs = {**sig.partial_kwargs(), **given.kwargs}
+    its_options = {key: value for key, value in options.items() if key not in _OF_THE_WHOLE}
+    its = Given(args, kwargs, its_options)
+    for number, task in enumerate(sig.tasks):
+        if number == 0:
+            for callback in listed(options.get("link")):
+                task = task.clone()
+                task.link(as_signature(callback).clone().set(immutable=True))
+        task = _with_links(task, {"link_error": options.get("link_error")}, is_last=False)
+        if task.subtask_type == "group":
+            yield from _members(task, its)  # type: ignore[arg-type]  # the kind says so
+        else:
+            yield task, its
+
+
+def _of_chord(sig: chord[Any], given: Given, place: Place) -> Items:
+    args, _, options = sig.merged(given.args, {}, given.options)
+    kwargs = {**sig.partial_kwargs(), **given.kwargs}
+    body = as_signature(kwargs.pop("body", None) or sig.known_body())
+    shared = {key: value for key, value in options.items() if key not in _OF_THE_WHOLE}
+    header = Given(args, kwargs, shared)
+    fork = _of_group(sig.header_group(), header, (*place, "the header of a chord"))
+    body_options = {key: value for key, value in options.items() if key not in _OF_THE_HEADER}
+    for key in ("link", "link_error"):
+        body_options.pop(key, None)
+    body = _with_links(body, options, is_last=True)
+    inside = (*place, "the body of a chord")
+    if fork.members:
+        return [fork, *unfold(body, Given(options=body_options), inside)]
+    items = unfold(body, Given(([],), {}, body_options), inside)
+    _seal(items)
+    return items
+
+
+def _seal(items: Items) -> None:
+    """Make what comes first take no value of what is before it."""
+    first = items[0] if items else None
+    if isinstance(first, Step):
+        first.is_sealed = True
+    elif first is not None:
+        for member in first.members:
+            _seal(member)
