@@ -21,8 +21,12 @@ from windlass.control_plane.depth import list_queues, read_depths
 from windlass.control_plane.heartbeats import WorkerStatus, beat, read_workers
 from windlass.control_plane.queue_record import write_record
 from windlass.errors import ConfigurationError, OperationalError
+from windlass.redis_store.async_connection import AsyncLinks
+from windlass.redis_store.connection import Links
+from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import Argument
 from windlass.redis_store.scripts import Script, names
+from windlass.results.outbox import OutboxResults
 from windlass.results.redis import RedisResults
 
 
@@ -55,11 +59,22 @@ def everything(broker: RedisBroker) -> None:
     results.store_raw("x", FINAL.payload, 0)
     broker.links.call([results._await(["y"], 1.0)])
     results.close()
+    use_outbox(broker)
     replay(broker, "q", [bad.id])
     purge_dead(broker, "q")
     read_depths(broker, list_queues(broker))
     list_dead(broker, "q")
     broker.purge("q")
+
+
+def use_outbox(broker: RedisBroker) -> None:
+    keys = Keys(broker.keys.keyspace, has_outbox=True)
+    elsewhere = Links(broker.url), AsyncLinks(broker.url)
+    results = OutboxResults(broker.links, broker.async_links, keys, *elsewhere)
+    results.store_raw("z", FINAL.payload, 0)
+    results.copier().run_once()
+    results.forget(["z"])
+    results.close()
 
 
 def test_two_keyspaces_on_one_server_never_meet(redis_server: RedisServer) -> None:
