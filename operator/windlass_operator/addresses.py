@@ -20,6 +20,8 @@ from windlass_operator.settings import DefaultBrokerKind, OperatorSettings
 _KEPT_S = 60.0
 #: A Secret that cannot be used yet is looked at again soon: somebody is at work on it.
 _KEPT_UNUSABLE_S = 5.0
+#: The default broker's address may be in a file, which is read this often.
+_DEFAULT_KEPT_S = 1.0
 
 
 class Addresses:
@@ -29,10 +31,19 @@ class Addresses:
         self._kube = kube
         self._settings = settings
         self._cache: dict[Ref, tuple[float, dict[str, Any] | None]] = {}
+        #: The default broker's address and when it was read, monotonic: not for each queue anew.
+        self._default = ("", float("-inf"))
+        #: Namespace -> the address there on an embedded default broker.
+        self._embedded: dict[str, Address] = {}
 
     async def of(self, queue: TaskQueue) -> Address:
         """Resolve one queue's broker."""
-        namespace = queue.identity.namespace
+        namespace, url = queue.identity.namespace, self._default_url()
+        is_default = queue.spec.broker is None
+        if is_default and self._settings.default_broker_kind is DefaultBrokerKind.EMBEDDED:
+            if namespace not in self._embedded:
+                self._embedded[namespace] = resolve(queue, self._settings, url, None, {})
+            return self._embedded[namespace]
         secret: Mapping[str, Any] | None = None
         labels: Mapping[str, str] = {}
         try:
@@ -46,7 +57,16 @@ class Addresses:
             if error.is_transient:
                 return Address(error=BrokerError.UNREACHABLE, detail=f"Its address: {error}.")
             return Address(error=BrokerError.SECRET_MISSING, detail=f"It cannot be read: {error}.")
-        return resolve(queue, self._settings, self._settings.broker_url(), secret, labels)
+        return resolve(queue, self._settings, url, secret, labels)
+
+    def _default_url(self) -> str:
+        url, read_s = self._default
+        if time.monotonic() - read_s >= _DEFAULT_KEPT_S:
+            fresh = self._settings.broker_url()
+            if fresh != url:
+                self._embedded.clear()
+            self._default = (fresh, time.monotonic())
+        return self._default[0]
 
     def _asks_for_labels(self) -> bool:
         is_external = self._settings.default_broker_kind is DefaultBrokerKind.EXTERNAL

@@ -161,6 +161,8 @@ class Applier:
         self._store.put("Deployment", await self._kube.apply(manifest, Manager.AUTOSCALER))
 
     async def _set_status(self, place: Place, action: SetStatus) -> None:
+        if action.is_passing:
+            return
         identity, now_s = place.identity, time.monotonic()
         body = self._store.get(identity.kind, identity.namespace, identity.name)
         if body is None:

@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable
 from dataclasses import replace
+from typing import Any
 
 from windlass import log as logs
 from windlass.errors import WindlassError
@@ -30,14 +31,23 @@ from windlass_operator.observe import (
     observe_pool,
     observe_queue,
     read_objects,
+    record_of,
     survey_plan,
 )
 from windlass_operator.observed import BrokerError
 from windlass_operator.plan import ApplyObject, Plan, SetStatus
 from windlass_operator.pool_memory import PoolMemory
+from windlass_operator.quiet import (
+    Quiet,
+    is_asleep,
+    is_settled,
+    seen_of_pool,
+    seen_of_queue,
+)
 from windlass_operator.reduce_pool import reduce_pool
 from windlass_operator.reduce_queue import reduce_queue
 from windlass_operator.refusals import reduce_invalid, without_refused
+from windlass_operator.scaling.stabilize import still_wanted
 from windlass_operator.store import Key, Store
 from windlass_operator.work_watch import WorkWatch
 
@@ -80,6 +90,9 @@ class Loop:
         #: What went wrong with an object that should never: said once.
         self._mistakes: dict[tuple[str, Key], str] = {}
         self._histories = Histories()
+        self._quiet = Quiet()
+        #: Time of the tick before.
+        self._before_s = 0.0
         self._called = asyncio.Event()
         #: What a plan of this tick waits for is looked at again after so long.
         self._look_again_s = float("inf")
@@ -141,14 +154,28 @@ class Loop:
             for (kind, key), error in world.invalid.items()
         ]
         jobs += [
-            self._guarded("TaskQueue", key, self._queue(world, key, now_s)) for key in world.queues
+            self._guarded("TaskQueue", key, self._queue(world, key, now_s))
+            for key in world.queues
+            if not self._quiet.is_quiet("TaskQueue", key, self._seen_queue(world, key), now_s)
         ]
         await asyncio.gather(*jobs)
         await asyncio.gather(
-            *(self._guarded("WorkerPool", k, self._pool(world, k, now_s)) for k in world.pools)
+            *(
+                self._guarded("WorkerPool", key, self._pool(world, key, now_s))
+                for key in world.pools
+                if not self._quiet.is_quiet("WorkerPool", key, self._seen_pool(world, key), now_s)
+            )
         )
         self._forget(world)
         self._watch.watch(self._sleeping(world))
+        self._before_s = now_s
+
+    def _seen_queue(self, world: World, key: Key) -> tuple[Any, ...]:
+        record = record_of(world, self._brokers, key)
+        return seen_of_queue(world, key, record, self._bound.get(key))
+
+    def _seen_pool(self, world: World, key: Key) -> tuple[Any, ...]:
+        return seen_of_pool(world, key, self._store.revision(key))
 
     def _after_survey(self, world: World) -> None:
         for reading in self._brokers.readings.values():
@@ -182,7 +209,9 @@ class Loop:
         observed = observe_pool(world, self._store, self._brokers, key)
         if observed.pool.identity.is_deleting:
             return  # its children go with it, by the garbage collector
-        before = self._memories.get(key, PoolMemory())
+        before, seen = self._memories.get(key, PoolMemory()), self._seen_pool(world, key)
+        if before.scaling is not None and self._quiet.was_left_out("WorkerPool", key):
+            before = replace(before, scaling=still_wanted(before.scaling, self._before_s))
         with self._metrics.reconciles.labels("WorkerPool").time():
             outcome = reduce_pool(observed, before, now_s)
             if outcome.plan.look_again_s is not None:
@@ -192,6 +221,9 @@ class Loop:
         # What was not carried out is not remembered, but for the stabiliser's history.
         after = outcome.memory if is_done else replace(before, scaling=outcome.memory.scaling)
         self._memories[key] = after
+        is_quiet = is_done and is_settled(outcome.plan, observed.pool.status)
+        is_quiet = is_quiet and is_asleep(observed, after, outcome.decision)
+        self._quiet.note("WorkerPool", key, seen, now_s, is_settled=is_quiet)
         desired = next(
             a.status["desiredReplicas"] for a in outcome.plan.actions if isinstance(a, SetStatus)
         )
@@ -206,13 +238,16 @@ class Loop:
 
     async def _queue(self, world: World, key: Key, now_s: float) -> None:
         observed = observe_queue(world, self._brokers, key, self._bound.get(key))
-        address = world.addresses[key]
+        address, seen = world.addresses[key], self._seen_queue(world, key)
         with self._metrics.reconciles.labels("TaskQueue").time():
             plan = reduce_queue(observed, now_s)
             place = Place(identity=observed.queue.identity, url=address.operator_url)
             is_done = await self._carry_out("TaskQueue", place, plan, now_s)
         if is_done and any(isinstance(action, ApplyObject) for action in plan.actions):
             self._bound[key] = address.broker_id
+        is_quiet = is_done and is_settled(plan, observed.queue.status)
+        is_quiet = is_quiet and not observed.queue.identity.is_deleting
+        self._quiet.note("TaskQueue", key, seen, now_s, is_settled=is_quiet)
 
     async def _invalid(self, kind: str, key: Key, error: InvalidSpecError, now_s: float) -> None:
         body = self._store.get(kind, *key)
@@ -250,6 +285,8 @@ class Loop:
     # -- upkeep ----------------------------------------------------------------------------------
 
     def _forget(self, world: World) -> None:
+        self._quiet.forget(world)
+        self._store.forget_revisions(world.pools)
         for key in [key for key in self._memories if key not in world.pools]:
             del self._memories[key]
             self._metrics.forget_pool(*key)

@@ -5,7 +5,13 @@ Labels are bounded by the objects there are: namespace, pool, queue. Never a pod
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from windlass_operator.observed import PoolObserved
 from windlass_operator.pool_status import backlog_of
@@ -15,29 +21,66 @@ _POOL = ("namespace", "pool")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
+#: Gauges of a pool, in the order of its numbers.
+_GAUGES = (
+    ("replicas_desired", "Workers wanted."),
+    ("replicas_current", "Workers there."),
+    ("busy_slots", "Slots that run a task."),
+    ("backlog_messages", "Messages that wait in the pool's queues."),
+    ("oldest_message_age_seconds", "Age of the oldest of them."),
+    ("scale_down_wrong_victims", "Pods that left although others were chosen."),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Numbers:
+    values: tuple[float, ...]
+    need: Mapping[str, float]
+    reason: str
+
+
+class _Pools(Collector):
+    """The numbers of all pools as they were last seen; series are made when somebody asks.
+
+    A gauge for each of them would be set with every tick, and asked for now and then.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], _Numbers] = {}
+
+    def describe(self) -> Iterable[Metric]:
+        return [_family(name, text) for name, text in _GAUGES]
+
+    def collect(self) -> Iterable[Metric]:
+        known = dict(self.known)  # the health port may be asked from another thread
+        for index, (name, text) in enumerate(_GAUGES):
+            family = _family(name, text)
+            for labels, numbers in known.items():
+                family.add_metric(labels, numbers.values[index])
+            yield family
+        need = _family(
+            "queue_need_slots", "Slots of a queue's need that fall to the pool.", (*_POOL, "queue")
+        )
+        decision = _family("decision", "1 for the reason of the last decision.", (*_POOL, "reason"))
+        for labels, numbers in known.items():
+            for queue, slots in numbers.need.items():
+                need.add_metric((*labels, queue), slots)
+            decision.add_metric((*labels, numbers.reason), 1)
+        yield from (need, decision)
+
+
+def _family(name: str, text: str, labels: tuple[str, ...] = _POOL) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"windlass_pool_{name}", text, labels=labels)
+
+
 class Metrics:
     """All of them, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
 
-        def gauge(name: str, text: str, labels: tuple[str, ...] = _POOL) -> Gauge:
-            return Gauge(f"windlass_pool_{name}", text, labels, registry=registry)
-
-        self.desired = gauge("replicas_desired", "Workers wanted.")
-        self.current = gauge("replicas_current", "Workers there.")
-        self.busy = gauge("busy_slots", "Slots that run a task.")
-        self.backlog = gauge("backlog_messages", "Messages that wait in the pool's queues.")
-        self.oldest = gauge("oldest_message_age_seconds", "Age of the oldest of them.")
-        self.need = gauge(
-            "queue_need_slots", "Slots of a queue's need that fall to the pool.", (*_POOL, "queue")
-        )
-        self.decision = gauge(
-            "decision", "1 for the reason of the last decision.", (*_POOL, "reason")
-        )
-        self.wrong_victims = gauge(
-            "scale_down_wrong_victims", "Pods that left although others were chosen."
-        )
+        self._pools = _Pools()
+        registry.register(self._pools)
         self.ticks = Histogram(
             "windlass_operator_tick_seconds",
             "Duration of a tick.",
@@ -72,28 +115,20 @@ class Metrics:
     ) -> None:
         """Take one pool's numbers in."""
         identity = observed.pool.identity
-        labels = (identity.namespace, identity.name)
-        self.desired.labels(*labels).set(desired)
-        self.current.labels(*labels).set(sum(d.current for d in observed.deployments))
-        self.busy.labels(*labels).set(sum(worker.busy for worker in observed.workers))
-        self.backlog.labels(*labels).set(backlog_of(observed.queues))
-        oldest = max((v.depth.oldest_ms for v in observed.queues if v.depth), default=0)
-        self.oldest.labels(*labels).set(oldest / 1000)
-        self.wrong_victims.labels(*labels).set(wrong_victims)
-        for queue, slots in observed.shares.items():
-            self.need.labels(*labels, queue).set(slots)
-        self._drop(self.decision, labels)
-        self.decision.labels(*labels, str(decision.reason)).set(1)
+        oldest_ms = max((v.depth.oldest_ms for v in observed.queues if v.depth), default=0)
+        self._pools.known[identity.namespace, identity.name] = _Numbers(
+            values=(
+                desired,
+                sum(d.current for d in observed.deployments),
+                sum(worker.busy for worker in observed.workers),
+                backlog_of(observed.queues),
+                oldest_ms / 1000,
+                wrong_victims,
+            ),
+            need=observed.shares,
+            reason=str(decision.reason),
+        )
 
     def forget_pool(self, namespace: str, name: str) -> None:
         """Remove a pool that is gone."""
-        labels = (namespace, name)
-        for metric in (
-            self.desired, self.current, self.busy, self.backlog, self.oldest, self.wrong_victims,
-            self.need, self.decision,
-        ):  # fmt: skip
-            self._drop(metric, labels)
-
-    @staticmethod
-    def _drop(metric: Gauge, labels: tuple[str, str]) -> None:
-        metric.remove_by_labels(dict(zip(_POOL, labels, strict=True)))
+        self._pools.known.pop((namespace, name), None)

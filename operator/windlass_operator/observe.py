@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 
 from windlass.control_plane.heartbeats import WorkerStatus
+from windlass.control_plane.queue_record import QueueRecord
 from windlass.control_plane.survey import KeyspaceView
 from windlass_operator.broker_addresses import Address
 from windlass_operator.brokers import Brokers, Reading
@@ -152,14 +153,19 @@ def _quiet_times(world: World) -> dict[Key, float]:
 def build_views(world: World, brokers: Brokers, histories: Histories) -> None:
     """Fill in the view of each queue, and each pool's share of the needs."""
     conflicts = _conflicts(world)
+    # Queues of a namespace mostly live on one broker: its view is made once.
+    seen: dict[tuple[str, Address | None], BrokerView | None] = {}
     for key, queue in world.queues.items():
         reading, space = _reading(world, brokers, key)
+        place = (key[0], world.addresses.get(key))
+        if place not in seen:
+            seen[place] = _broker_view(place[1], key[0], reading)
         history = histories.of(key)
         depth = space.depths.get(queue.queue_name) if space else None
         world.views[key] = QueueView(
             ref=key[1],
             queue=queue,
-            broker=_broker_view(world.addresses.get(key), key[0], reading),
+            broker=seen[place],
             depth=depth,
             arrival_rate=history.arrival_rate,
             service_s=history.service_s,
@@ -188,12 +194,12 @@ def _broker_view(
         return BrokerView(
             broker_id="", keyspace=namespace, error=address.error, detail=address.detail
         )
-    view = BrokerView(broker_id=address.broker_id, keyspace=namespace)
     if reading is None:
-        return view
+        return BrokerView(broker_id=address.broker_id, keyspace=namespace)
     stale_s = time.monotonic() - reading.read_s if reading.read_s else 0.0
-    return replace(
-        view,
+    return BrokerView(
+        broker_id=address.broker_id,
+        keyspace=namespace,
         error=reading.error,
         detail=reading.detail,
         failures=reading.failures,
@@ -289,11 +295,16 @@ def _shared(world: World, key: Key) -> frozenset[str]:
     return frozenset(name for name in names if len(world.serving[key[0], name]) > 1)
 
 
+def record_of(world: World, brokers: Brokers, key: Key) -> QueueRecord | None:
+    """A queue's record as the broker has it, None if that is not known."""
+    _, space = _reading(world, brokers, key)
+    return space.records.get(world.queues[key].queue_name) if space else None
+
+
 def observe_queue(world: World, brokers: Brokers, key: Key, bound: str | None) -> QueueObserved:
     """Everything about one TaskQueue; `bound` is the broker_id that its Secret was last for."""
     queue, view, address = world.queues[key], world.views[key], world.addresses.get(key)
-    _, space = _reading(world, brokers, key)
-    record = space.records.get(queue.queue_name) if space else None
+    record = record_of(world, brokers, key)
     usable = address is not None and address.error is None
     return QueueObserved(
         queue=queue,

@@ -105,9 +105,15 @@ class EmitEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetStatus:
-    """Replace the object's status."""
+    """Replace the object's status.
+
+    Attributes:
+        is_passing: The plan itself makes it untrue in a moment: it is left to the next look, which
+            comes when the change shows, or with the next tick.
+    """
 
     status: Mapping[str, Any]
+    is_passing: bool = False
 
 
 Action = (

@@ -34,6 +34,7 @@ class Children:
     actions: tuple[Action, ...] = ()
     corrections: Mapping[ChildKey, Correction] = field(default_factory=dict)
     right: Mapping[ChildKey, str] = field(default_factory=dict)
+    makes_deployment: bool = False
 
 
 def plan_children(
@@ -68,7 +69,10 @@ def plan_children(
                 right |= made.right
             if known is not None:
                 corrections[key] = known
-    return Children(actions=tuple(actions), corrections=corrections, right=right)
+    makes = any(key[0] == "Deployment" for key in wanted.hashes) and current is None
+    return Children(
+        actions=tuple(actions), corrections=corrections, right=right, makes_deployment=makes
+    )
 
 
 def _held(

@@ -67,7 +67,9 @@ def watch_cordons(
         # A heartbeat may be older than the end of the scale-down, and a lease runs out by itself.
         if now_s - since_s >= STUCK_S and now_s - seen[worker_id] >= CORDON_S
     )
-    memory = replace(after, cordons=seen, stuck=stuck)
+    memory = after
+    if seen or stuck or after.cordons or after.stuck:
+        memory = replace(after, cordons=seen, stuck=stuck)
     news = tuple(names[one] for one in stuck - before.stuck)
     return replace(
         _found(memory, tuple(names[one] for one in stuck)), actions=(_event(news),) if news else ()

@@ -78,6 +78,8 @@ def is_in_conflict(memory: PoolMemory, now_s: float) -> bool:
 def _known(memory: PoolMemory, observed: PoolObserved) -> PoolMemory:
     """Forget Deployments that are gone."""
     names = {deployment.name for deployment in observed.deployments}
+    if names.issuperset((*memory.scale_downs, *memory.floors, *memory.replicas_set)):
+        return memory
     return replace(
         memory,
         scale_downs={k: v for k, v in memory.scale_downs.items() if k in names},

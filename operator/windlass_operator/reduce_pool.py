@@ -54,7 +54,9 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
     pods_trouble = trouble(pods)
     asked = _asked(observed, current)
     blocking = trouble([p for p in pods if wanted.version in ("", p.version)])
-    counted = replace(observed, queues=served.counted)
+    counted = observed
+    if len(served.counted) != len(observed.queues):
+        counted = replace(observed, queues=served.counted)
     growth_blocked = blocking.reason if blocking else ""
     decision = decide_pool(counted, memory.scaling, asked, growth_blocked, now_s)
     if observed.pool.spec.paused:
@@ -82,7 +84,8 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
         *cordons.actions,
         *_rollout_events(observed, memory, served, wanted.version),
         *_scale_events(current, replicas, decision),
-        SetStatus(status=status),
+        # "The Deployment is being made" is over before it is read.
+        SetStatus(status=status, is_passing=children.makes_deployment),
     )
     remembered = replace(
         cordons.memory,

@@ -8,7 +8,7 @@ every tick is read once, when it is new.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -40,6 +40,8 @@ class Store:
     def __init__(self) -> None:
         self._entries: defaultdict[str, dict[Key, _Entry]] = defaultdict(dict)
         self._of_pool: defaultdict[tuple[str, Key], dict[str, _Entry]] = defaultdict(dict)
+        self._changes = 0
+        self._changed: dict[Key, int] = {}
 
     def put(self, kind: str, body: Body) -> bool:
         """Take a new body, unless a newer one is known.
@@ -63,6 +65,7 @@ class Store:
             entry.make, entry.made = known.make, known.made
         if pool is not None:
             self._of_pool[kind, pool][key[1]] = entry
+            self._note_change(pool)
         return True
 
     def drop(self, kind: str, body: Body) -> None:
@@ -77,10 +80,24 @@ class Store:
     def _leave(self, kind: str, name: str, entry: _Entry) -> None:
         if entry.pool is None:
             return
+        self._note_change(entry.pool)
         siblings = self._of_pool[kind, entry.pool]
         siblings.pop(name, None)
         if not siblings:
             del self._of_pool[kind, entry.pool]
+
+    def _note_change(self, pool: Key) -> None:
+        self._changes += 1
+        self._changed[pool] = self._changes
+
+    def revision(self, pool: Key) -> int:
+        """Return a number that is another one whenever a child of the pool changed."""
+        return self._changed.get(pool, 0)
+
+    def forget_revisions(self, pools: Container[Key]) -> None:
+        """Forget the numbers of all other pools."""
+        for pool in [pool for pool in self._changed if pool not in pools]:
+            del self._changed[pool]
 
     def replace(self, kind: str, namespace: str, listed: set[Key], version: str) -> None:
         """Forget what a whole listing did not show, unless it is newer than the listing.

@@ -7,7 +7,7 @@ stabilisation windows and policies, with one difference: the step to zero is und
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 UP_PERIOD_S = 15.0
@@ -83,6 +83,13 @@ def remember(
         wanted=(*past, (now_s, wanted)),
         changes=changes,
     )
+
+
+def still_wanted(memory: Memory, now_s: float) -> Memory:
+    """Say that what was wanted last was still wanted at a later time, at which nobody asked."""
+    if not memory.wanted or memory.wanted[-1][0] >= now_s:
+        return memory
+    return replace(memory, wanted=(*memory.wanted[:-1], (now_s, memory.wanted[-1][1])))
 
 
 def record_change(memory: Memory, now_s: float, before: int, after: int) -> Memory:
