@@ -179,7 +179,7 @@ def test_acks_early_message_is_acknowledged_before_it_is_sent():
     assert desk.deal(early) == [[]]
 
     (settlement,) = desk.traffic.settlements
-    assert settlement == Done(id="m0", queue="q", token=1)
+    assert settlement == Done(id="m0", queue="q", token=1, state="")
     assert desk.traffic.hurried
     assert desk.dispatcher.want()[0] == 0  # its lane is kept
     desk.dispatcher.acknowledged("m0", is_ours=True)

@@ -36,7 +36,7 @@ def entry(facts=None, **fields):
     ("outcome", "settlement"),
     [
         (Finished("SUCCESS"), Done(**WHO, duration_ms=9.0)),
-        (Finished("FAILURE", b"r"), Done(**WHO, result=STORED, duration_ms=9.0)),
+        (Finished("FAILURE", b"r"), Done(**WHO, result=STORED, duration_ms=9.0, state="FAILURE")),
         (Finished("SUCCESS", None, (AGAIN,)), Done(**WHO, followups=(AGAIN,), duration_ms=9.0)),
         (Retried(AGAIN, b"r"), Again(**WHO, message=AGAIN, result=STORED, duration_ms=9.0)),
         (Returned(counted=False), HandBack(**WHO, counted=False)),

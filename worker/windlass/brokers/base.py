@@ -242,8 +242,10 @@ class QueueDepth(msgspec.Struct, kw_only=True, frozen=True):
         parked: Waiting for a worker that knows their task.
         blocked: Held by a limit.
         scheduled: Not due yet.
-        due_soon: Those of `scheduled` that are due within the horizon asked for (60 s).
-        next_due_ms: Absolute time of the earliest scheduled message, 0 if none.
+        due_soon: Those of `scheduled` that are due within the horizon asked for (60 s), and the
+            schedules (beat) that will send here within it.
+        next_due_ms: Absolute time of the earliest scheduled message, or of the next fire of a
+            schedule that sends here; 0 if none.
         leased: Owned by workers, running or about to.
         started: Those of `leased` that workers report as running.
         dead: Dead letters.

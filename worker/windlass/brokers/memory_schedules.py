@@ -17,11 +17,13 @@ from windlass.errors import OperationalError
 from windlass.messages import Outgoing
 
 if TYPE_CHECKING:
-    from windlass.brokers.base import Done
+    from windlass.brokers.base import Done, QueueDepth
     from windlass.brokers.memory_store import MemoryStore
 
 #: Runs that a schedule knows of at once.
 _RUNS = 100
+#: A schedule that nobody has fired for so long does not count as work to come.
+_UNFIRED_MS = 60_000
 
 
 class ScheduleTable(msgspec.Struct):
@@ -47,6 +49,18 @@ class ScheduleTable(msgspec.Struct):
     def news(self) -> int:
         """Grows with everything that a ticker who waits wants to know."""
         return self.changes + self.handovers
+
+    def seen_from(self, depth: QueueDepth, now_ms: int, horizon_ms: int) -> QueueDepth:
+        """Return the depth of a queue with the fires that are to come, as depth.lua counts them."""
+        times = [at for name, at in self.fire_at_ms.items() if self._queue(name) == depth.queue]
+        soon = sum(now_ms - _UNFIRED_MS < at <= now_ms + horizon_ms for at in times)
+        coming = [at for at in (*times, depth.next_due_ms) if at > now_ms]
+        return msgspec.structs.replace(
+            depth, due_soon=depth.due_soon + soon, next_due_ms=min(coming, default=0)
+        )
+
+    def _queue(self, name: str) -> str:
+        return self.kept[name]["queue"].decode()
 
     def end_run(self, ended: Done, now_ms: int) -> None:
         """Note how a message ended, if it is a run of a schedule."""
@@ -114,7 +128,8 @@ class MemorySchedules:
             kept = table.kept.get(name, {})
             if int(kept.get("generation", b"0")) != expected:
                 return 0
-            kept = {**({} if fresh else kept), **fields, "generation": b"%d" % (expected + 1)}
+            own = {"generation": b"%d" % (expected + 1), "queue": queue.encode()}
+            kept = {**({} if fresh else kept), **fields, **own}
             table.kept[name] = {field: value for field, value in kept.items() if value}
             self._move(name, fire_at_ms)
             table.changes += 1

@@ -31,7 +31,11 @@ def read_depths(
     with store.changed:
         now_ms = store.now_ms
         return [
-            store.queue(name).depth(store.messages, started.get(name, 0), now_ms, horizon_ms)
+            store.schedules.seen_from(
+                store.queue(name).depth(store.messages, started.get(name, 0), now_ms, horizon_ms),
+                now_ms,
+                horizon_ms,
+            )
             for name in queues
         ]
 

@@ -10,15 +10,19 @@
 -- KEYS[9] dead      ZSET dead letters
 -- KEYS[10] condemned SET revoked ids in the ready lists
 -- KEYS[11..20] r9 .. r0 LIST ids
+-- KEYS[21] beat     ZSET schedule that sends here by the time of its next fire, ms
 -- ARGV[1] now_ms    ms, '' for the server's clock
 -- ARGV[2] horizon   ms: scheduled messages due within it are counted apart
 -- Returns: {open, parked, scheduled, next_due, leased, dead, oldest_ms, enqueued, completed,
 --           service_us, paused 0|1, now, due within the horizon}.
--- Invariants: reads only; due scheduled messages and expired leases count as open.
+-- Invariants: reads only; due scheduled messages and expired leases count as open. A schedule whose
+--          fire is to come counts as due then, though no message is there yet; one that nobody has
+--          fired for a minute does not count.
 -- Complexity: O(log scheduled + expired grants).
 -- @include clock
 local messages, leased, leases, left, scheduled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local record, stats, parked, dead, condemned = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local beat, UNFIRED = KEYS[21], 60000
 local now, horizon, FIRST_READY = clock(ARGV[1]), tonumber(ARGV[2]), 11
 local ready, since = -redis.call('SCARD', condemned), now
 
@@ -40,12 +44,15 @@ for _, token in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT',
 end
 local head = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2]
 if due > 0 then since = math.min(since, tonumber(head)) end
-local next_due = redis.call('ZRANGE', scheduled, due, due, 'WITHSCORES')[2]
+local next_due = tonumber(redis.call('ZRANGE', scheduled, due, due, 'WITHSCORES')[2] or '0')
+local next_fire = redis.call('ZRANGEBYSCORE', beat, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+if next_fire and (next_due == 0 or tonumber(next_fire) < next_due) then next_due = tonumber(next_fire) end
 local counters = redis.call('HMGET', stats, 'enqueued', 'completed', 'service_us')
 return {
   ready + due + expired, redis.call('HLEN', parked), redis.call('ZCARD', scheduled) - due,
-  tonumber(next_due or '0'), redis.call('HLEN', leased) - expired, redis.call('ZCARD', dead),
+  next_due, redis.call('HLEN', leased) - expired, redis.call('ZCARD', dead),
   now - since, tonumber(counters[1] or '0'), tonumber(counters[2] or '0'),
   tonumber(counters[3] or '0'), redis.call('HGET', record, 'paused') == '1' and 1 or 0, now,
-  redis.call('ZCOUNT', scheduled, '(' .. now, now + horizon),
+  redis.call('ZCOUNT', scheduled, '(' .. now, now + horizon)
+    + redis.call('ZCOUNT', beat, '(' .. now - UNFIRED, now + horizon),
 }

@@ -1,0 +1,449 @@
+"""Schedules on every broker: declared, fired once, steered, and how their runs ended.
+
+The broker's clock is in the test's hand; a ticker is stepped, not run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from broker_samples import Sample, depth
+from broker_state import NOW
+from schedule_builders import (
+    MINUTE,
+    SECOND,
+    ended,
+    make_entry,
+    make_ticker,
+    run_all,
+    take,
+    tick,
+)
+from windlass.beat.entry import CatchUp, Overlap, fire_id
+from windlass.beat.timing import Cron, Every
+from windlass.brokers.base import Bury
+from windlass.control_plane import schedules
+from windlass.control_plane.schedules import (
+    pause_schedule,
+    put_schedule,
+    read_schedule,
+    reconcile_schedules,
+    remove_schedule,
+    resume_schedule,
+    trigger_schedule,
+)
+from windlass.errors import ScheduleError
+from windlass.messages import decode_message
+from windlass.states import Stage
+
+
+def started(brokers: Sample, **entry: Any) -> Any:
+    """A broker with one schedule, and a ticker of it."""
+    put_schedule(brokers.broker, make_entry(**entry))
+    return make_ticker(brokers.broker)
+
+
+def test_a_due_time_is_fired_once_with_an_id_that_follows_from_it(brokers: Sample) -> None:
+    ticker = started(brokers)
+    assert tick(ticker) == {}
+
+    brokers.at(NOW + 10 * SECOND)
+    assert tick(ticker) == {"FIRED": 1}
+    assert tick(ticker) == {}
+
+    schedule = read_schedule(brokers.broker, "s")
+    (delivery,) = take(brokers.broker)
+    assert delivery.id == fire_id(schedule.uid, NOW + 10 * SECOND)
+    assert (schedule.last_ms, schedule.next_ms) == (NOW + 10 * SECOND, NOW + 20 * SECOND)
+    assert (schedule.fired, schedule.missed) == (1, 0)
+
+
+def test_a_message_says_which_schedule_sent_it_and_for_when(brokers: Sample) -> None:
+    ticker = started(brokers, kwargs={"full": True})
+    brokers.at(NOW + 10 * SECOND)
+    tick(ticker)
+
+    (delivery,) = take(brokers.broker)
+    message = decode_message(delivery.id, delivery.raw)
+    assert message.task == "tests.noop"
+    assert message.body == b'[[],{"full":true},{}]'
+    assert message.headers.headers == {
+        "schedule": "s",
+        "scheduled_for": "2023-11-14T22:13:30+00:00",
+    }
+
+
+def test_a_stale_ticker_is_refused_whatever_it_has_prepared(brokers: Sample) -> None:
+    stale = started(brokers)
+    brokers.at(NOW + 9 * SECOND)
+    stale.run_once()
+    assert len(stale._prepared) == 1
+    brokers.at(NOW + 15 * SECOND)
+    assert tick(make_ticker(brokers.other, "other")) == {"FIRED": 1}
+
+    stale.clock.measure(NOW + 15 * SECOND, 0.0)
+    fires = list(stale._prepared)
+    answers = stale._store.fire(fires)
+
+    assert [answer.what for answer in answers] == ["PAST"]
+    assert len(take(brokers.broker)) == 1
+
+
+def test_one_ticker_leads_and_another_steps_in_when_it_is_silent(brokers: Sample) -> None:
+    one = started(brokers)
+    other = make_ticker(brokers.other, "other")
+    assert one.run_once().leads
+    assert not other.run_once().leads
+
+    brokers.at(NOW + 5 * SECOND)
+    assert other.run_once().leads
+    assert not one.run_once().leads
+
+
+def test_a_lead_that_is_given_up_is_free_at_once(brokers: Sample) -> None:
+    one = started(brokers)
+    one.run_once()
+    one._give_up_lead()
+
+    assert make_ticker(brokers.other, "other").run_once().leads
+
+
+def test_after_an_outage_catch_up_one_fires_the_latest_and_counts_the_rest(
+    brokers: Sample,
+) -> None:
+    ticker = started(brokers)
+    brokers.at(NOW + 65 * SECOND)
+
+    assert tick(ticker) == {"FIRED": 1}
+    schedule = read_schedule(brokers.broker, "s")
+    assert (schedule.last_fired_ms, schedule.missed) == (NOW + 60 * SECOND, 5)
+    assert schedule.next_ms == NOW + 70 * SECOND
+
+
+def test_catch_up_all_fires_each_the_oldest_first(brokers: Sample) -> None:
+    ticker = started(brokers, catch_up=CatchUp.ALL)
+    brokers.at(NOW + 35 * SECOND)
+
+    assert tick(ticker) == {"FIRED": 3}
+    uid = read_schedule(brokers.broker, "s").uid
+    assert run_all(brokers.broker) == [fire_id(uid, NOW + at * SECOND) for at in (10, 20, 30)]
+
+
+def test_catch_up_none_fires_nothing_that_is_late(brokers: Sample) -> None:
+    ticker = started(brokers, timing=Every(10 * MINUTE), catch_up=CatchUp.NONE)
+    brokers.at(NOW + 12 * MINUTE)
+
+    assert tick(ticker) == {"MISSED": 1}
+    schedule = read_schedule(brokers.broker, "s")
+    assert (schedule.fired, schedule.missed, schedule.next_ms) == (0, 1, NOW + 20 * MINUTE)
+    brokers.at(NOW + 20 * MINUTE + 5 * SECOND)
+    assert tick(ticker) == {"FIRED": 1}
+
+
+def test_a_starting_deadline_that_has_passed_is_a_missed_time(brokers: Sample) -> None:
+    ticker = started(brokers, timing=Every(MINUTE), starting_deadline_s=20.0)
+    brokers.at(NOW + MINUTE + 21 * SECOND)
+    assert tick(ticker) == {"MISSED": 1}
+
+    brokers.at(NOW + 2 * MINUTE + 19 * SECOND)
+    assert tick(ticker) == {"FIRED": 1}
+
+
+def test_the_broker_keeps_the_deadline_of_a_ticker_that_was_stopped_before_it_fired(
+    brokers: Sample,
+) -> None:
+    ticker = started(brokers, timing=Every(MINUTE), starting_deadline_s=20.0)
+    brokers.at(NOW + 59 * SECOND)
+    ticker.run_once()
+    fires = list(ticker._prepared)
+    brokers.at(NOW + 81 * SECOND)
+
+    assert [answer.what for answer in ticker._store.fire(fires)] == ["LATE"]
+    assert take(brokers.broker) == []
+
+
+def test_nothing_is_fired_early_whatever_a_ticker_believes(brokers: Sample) -> None:
+    ticker = started(brokers)
+    brokers.at(NOW + 9 * SECOND)
+    ticker.run_once()
+
+    answers = ticker._store.fire(list(ticker._prepared))
+
+    assert [answer.what for answer in answers] == ["EARLY"]
+    assert take(brokers.broker) == []
+
+
+def test_forbid_passes_over_a_time_while_a_run_has_not_ended(brokers: Sample) -> None:
+    ticker = started(brokers, overlap=Overlap.FORBID)
+    brokers.at(NOW + 10 * SECOND)
+    tick(ticker)
+    brokers.at(NOW + 20 * SECOND)
+    assert tick(ticker) == {"OVERLAP": 1}
+    (running,) = take(brokers.broker)
+    brokers.at(NOW + 30 * SECOND)
+    assert tick(ticker) == {"OVERLAP": 1}
+
+    brokers.broker.exchange([ended(running)], None)
+    brokers.at(NOW + 40 * SECOND)
+    assert tick(ticker) == {"FIRED": 1}
+    assert read_schedule(brokers.broker, "s").overlaps == 2
+
+
+@pytest.mark.parametrize("ending", ["dead", "revoked", "expired"])
+def test_forbid_waits_for_nothing_that_will_not_run(brokers: Sample, ending: str) -> None:
+    ticker = started(brokers, overlap=Overlap.FORBID, ttl_ms=8 * SECOND)
+    brokers.at(NOW + 10 * SECOND)
+    tick(ticker)
+    (run,) = read_schedule(brokers.broker, "s").active
+    if ending == "dead":
+        (delivery,) = take(brokers.broker)
+        bury = Bury(
+            id=run.id, queue="q", token=delivery.token, reason="rejected", detail="", worker="w"
+        )
+        brokers.broker.exchange([bury], None)
+    elif ending == "revoked":
+        brokers.broker.revoke([run.id])
+
+    brokers.at(NOW + 20 * SECOND)
+    assert tick(ticker) == {"FIRED": 1}
+    assert read_schedule(brokers.broker, "s").failures == (1 if ending == "dead" else 0)
+
+
+def test_replace_takes_the_run_before_back(brokers: Sample) -> None:
+    ticker = started(brokers, overlap=Overlap.REPLACE)
+    brokers.at(NOW + 10 * SECOND)
+    tick(ticker)
+    (first,) = read_schedule(brokers.broker, "s").active
+    (running,) = take(brokers.broker)
+    assert running.id == first.id
+
+    brokers.at(NOW + 20 * SECOND)
+    assert tick(ticker) == {"FIRED": 1}
+
+    assert brokers.broker.revoked([first.id]) == {first.id: "SIGTERM"}
+    (second,) = take(brokers.broker)
+    assert second.id != first.id
+
+
+def test_jitter_is_the_same_on_every_ticker_and_keeps_the_nominal_time(brokers: Sample) -> None:
+    ticker = started(brokers, timing=Every(MINUTE), jitter_s=30.0)
+    ticker.run_once()
+    step = ticker._store.tick("ticker", lead_ms=5000, ahead_ms=2 * MINUTE, limit=9)
+    ((_, fire_at_ms),) = step.due
+    assert NOW + MINUTE < fire_at_ms <= NOW + MINUTE + 30 * SECOND
+
+    brokers.at(fire_at_ms - 1)
+    assert tick(ticker) == {}
+    brokers.at(fire_at_ms)
+    assert tick(ticker) == {"FIRED": 1}
+    assert read_schedule(brokers.broker, "s").last_ms == NOW + MINUTE
+
+
+def test_start_end_and_max_runs_bound_it(brokers: Sample) -> None:
+    entry = make_entry(start_ms=NOW + MINUTE, end_ms=NOW + MINUTE + 25 * SECOND)
+    put_schedule(brokers.broker, entry)
+    put_schedule(brokers.broker, make_entry("two", max_runs=2))
+    ticker = make_ticker(brokers.broker)
+    fired = 0
+    for second in range(0, 200, 5):
+        brokers.at(NOW + second * SECOND)
+        fired += tick(ticker).get("FIRED", 0)
+
+    assert fired == 3 + 2
+    both = {each.entry.name: each for each in schedules.read_schedules(brokers.broker)}
+    assert [both["s"].fired, both["two"].fired] == [3, 2]
+    assert [both["s"].next_ms, both["two"].next_ms] == [None, None]
+    assert both["s"].last_fired_ms == NOW + MINUTE + 20 * SECOND
+
+
+def test_a_paused_schedule_fires_nothing_and_makes_up_for_nothing(brokers: Sample) -> None:
+    ticker = started(brokers, catch_up=CatchUp.ALL)
+    brokers.at(NOW + 9 * SECOND)
+    ticker.run_once()
+    fires = list(ticker._prepared)
+    assert pause_schedule(brokers.broker, "s")
+    assert not pause_schedule(brokers.broker, "s")
+    brokers.at(NOW + 35 * SECOND)
+    assert [answer.what for answer in ticker._store.fire(fires)] == ["CHANGED"]
+    assert tick(ticker) == {}
+
+    assert resume_schedule(brokers.broker, "s")
+    assert not resume_schedule(brokers.broker, "s")
+    assert tick(ticker) == {}
+    brokers.at(NOW + 45 * SECOND)
+    assert tick(ticker) == {"FIRED": 1}
+
+
+def test_a_pause_outlives_a_new_declaration(brokers: Sample) -> None:
+    ticker = started(brokers)
+    pause_schedule(brokers.broker, "s")
+    assert put_schedule(brokers.broker, make_entry(args=[2])).what == "changed"
+    brokers.at(NOW + MINUTE)
+
+    assert tick(ticker) == {}
+    assert read_schedule(brokers.broker, "s").is_paused
+
+
+def test_by_hand_it_is_fired_beside_its_times_also_while_it_is_paused(brokers: Sample) -> None:
+    ticker = started(brokers, overlap=Overlap.FORBID)
+    pause_schedule(brokers.broker, "s")
+    first, second = (trigger_schedule(brokers.broker, "s") for _ in range(2))
+    assert run_all(brokers.broker) == [first, second]
+
+    resume_schedule(brokers.broker, "s")
+    brokers.at(NOW + 10 * SECOND)
+    assert tick(ticker) == {"FIRED": 1}
+    schedule = read_schedule(brokers.broker, "s")
+    assert (schedule.triggered, schedule.fired) == (2, 1)
+
+
+def test_a_new_timing_counts_from_the_change_and_keeps_the_fence(brokers: Sample) -> None:
+    ticker = started(brokers, timing=Cron("*/10 * * * *"))
+    brokers.at(NOW + 12 * MINUTE)
+    tick(ticker)
+    before = read_schedule(brokers.broker, "s")
+    brokers.at(NOW + 60 * MINUTE)
+    put_schedule(brokers.broker, make_entry(timing=Cron("*/5 * * * *", "Asia/Kolkata")))
+
+    after = read_schedule(brokers.broker, "s")
+    assert (after.uid, after.last_ms, after.fired) == (before.uid, before.last_ms, 1)
+    assert tick(ticker) == {}
+    assert NOW + 60 * MINUTE < (after.next_ms or 0) <= NOW + 65 * MINUTE
+
+
+def test_any_other_change_leaves_due_times_as_they_are(brokers: Sample) -> None:
+    ticker = started(brokers)
+    brokers.at(NOW + 15 * SECOND)
+    put_schedule(brokers.broker, make_entry(queue="elsewhere", overlap=Overlap.FORBID))
+
+    assert tick(ticker) == {"FIRED": 1}
+    assert len(take(brokers.broker, "elsewhere")) == 1
+    assert read_schedule(brokers.broker, "s").last_ms == NOW + 10 * SECOND
+
+
+def test_a_schedule_that_was_removed_and_declared_again_is_a_new_one(brokers: Sample) -> None:
+    stale = started(brokers)
+    brokers.at(NOW + 9 * SECOND)
+    stale.run_once()
+    fires = list(stale._prepared)
+    uid = read_schedule(brokers.broker, "s").uid
+    assert remove_schedule(brokers.broker, "s")
+    assert not remove_schedule(brokers.broker, "s")
+    brokers.at(NOW + 11 * SECOND)
+    assert [answer.what for answer in stale._store.fire(fires)] == ["GONE"]
+
+    put_schedule(brokers.broker, make_entry())
+    assert read_schedule(brokers.broker, "s").uid != uid
+    assert tick(stale) == {}
+    brokers.at(NOW + 21 * SECOND)
+    assert tick(stale) == {"FIRED": 1}
+
+
+def test_another_object_of_the_same_name_is_a_new_schedule(brokers: Sample) -> None:
+    put_schedule(brokers.broker, make_entry(), uid="one")
+    assert put_schedule(brokers.broker, make_entry(), uid="one").what == "unchanged"
+    brokers.at(NOW + 15 * SECOND)
+    assert put_schedule(brokers.broker, make_entry(), uid="two").what == "created"
+
+    schedule = read_schedule(brokers.broker, "s")
+    assert (schedule.uid, schedule.last_ms, schedule.next_ms) == ("two", 0, NOW + 25 * SECOND)
+
+
+def test_reconciling_makes_the_owners_schedules_these_and_leaves_others_alone(
+    brokers: Sample,
+) -> None:
+    mine = [make_entry(name, owner="settings:a") for name in ("a", "b")]
+    assert reconcile_schedules(brokers.broker, mine, "settings:a").created == ("a", "b")
+    put_schedule(brokers.broker, make_entry("run-time"))
+    changed = make_entry("b", owner="settings:a", args=[1])
+    new = make_entry("c", owner="settings:a")
+
+    done = reconcile_schedules(brokers.broker, [changed, new], "settings:a")
+
+    assert (done.created, done.changed, done.removed) == (("c",), ("b",), ("a",))
+    names = [each.entry.name for each in schedules.read_schedules(brokers.broker)]
+    assert names == ["b", "c", "run-time"]
+    assert reconcile_schedules(brokers.broker, [changed, new], "settings:a").changed == ()
+
+
+def test_a_name_that_belongs_to_another_owner_is_refused_in_words(brokers: Sample) -> None:
+    put_schedule(brokers.broker, make_entry(owner="settings:shop"))
+
+    with pytest.raises(ScheduleError, match=r"'s' belongs to 'settings:shop'.*'api'"):
+        put_schedule(brokers.broker, make_entry())
+    with pytest.raises(ScheduleError, match="belongs to"):
+        reconcile_schedules(
+            brokers.broker, [make_entry(owner="b"), make_entry("t", owner="b")], "b"
+        )
+    assert read_schedule(brokers.broker, "t").entry.owner == "b"
+    with pytest.raises(ScheduleError, match=r"There is no schedule 'x'\. Expected one of: s, t"):
+        pause_schedule(brokers.broker, "x")
+
+
+def test_how_runs_ended_is_seen_at_once_and_counted_in_a_row(brokers: Sample) -> None:
+    ticker = started(brokers)
+    for turn, state in enumerate(("SUCCESS", "FAILURE", "FAILURE"), 1):
+        brokers.at(NOW + turn * 10 * SECOND)
+        tick(ticker)
+        assert len(read_schedule(brokers.broker, "s").active) == 1
+        brokers.at(NOW + turn * 10 * SECOND + 7)
+        run_all(brokers.broker, state=state, took_ms=7.0)
+
+    schedule = read_schedule(brokers.broker, "s")
+    assert (schedule.state, schedule.took_ms, schedule.failures) == ("FAILURE", 7, 2)
+    assert schedule.ended_ms == NOW + 30 * SECOND + 7
+    assert schedule.succeeded_ms == NOW + 10 * SECOND + 7
+    assert schedule.active == ()
+
+    brokers.at(NOW + 40 * SECOND)
+    tick(ticker)
+    run_all(brokers.broker)
+    assert read_schedule(brokers.broker, "s").failures == 0
+
+
+def test_a_run_that_ended_under_a_stale_lease_counts_as_its_owner_says(brokers: Sample) -> None:
+    ticker = started(brokers)
+    brokers.at(NOW + 10 * SECOND)
+    tick(ticker)
+    (first,) = take(brokers.broker)
+    brokers.at(NOW + 11 * MINUTE)
+    brokers.broker.reap("q", "w")
+    (second,) = take(brokers.broker)
+    brokers.broker.exchange([ended(first, "FAILURE")], None)
+    assert [run.id for run in read_schedule(brokers.broker, "s").active] == [first.id]
+
+    brokers.broker.exchange([ended(second)], None)
+    schedule = read_schedule(brokers.broker, "s")
+    assert (schedule.state, schedule.failures) == ("SUCCESS", 0)
+
+
+def test_the_fires_to_come_are_in_the_depth_of_the_queue(brokers: Sample) -> None:
+    put_schedule(brokers.broker, make_entry("far", timing=Every(10 * MINUTE)))
+    assert (depth(brokers.broker).due_soon, depth(brokers.broker).scheduled) == (0, 0)
+    assert depth(brokers.broker).next_due_ms == NOW + 10 * MINUTE
+
+    brokers.at(NOW + 9 * MINUTE)
+    assert depth(brokers.broker).due_soon == 1
+    assert depth(brokers.broker, "other").due_soon == 0
+    pause_schedule(brokers.broker, "far")
+    assert depth(brokers.broker).due_soon == depth(brokers.broker).next_due_ms == 0
+
+
+def test_a_fire_that_nobody_does_keeps_no_worker_waiting_for_it(brokers: Sample) -> None:
+    started(brokers)
+    brokers.at(NOW + 60 * SECOND)
+    assert depth(brokers.broker).due_soon == 1
+    brokers.at(NOW + 71 * SECOND)
+
+    assert depth(brokers.broker).due_soon == 0
+
+
+def test_a_fire_with_a_countdown_is_held_by_the_broker(brokers: Sample) -> None:
+    ticker = started(brokers, delay_ms=5 * SECOND)
+    brokers.at(NOW + 10 * SECOND)
+    tick(ticker)
+    (run,) = read_schedule(brokers.broker, "s").active
+
+    assert brokers.broker.stage(run.id) is Stage.SCHEDULED
