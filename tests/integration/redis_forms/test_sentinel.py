@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from builders import make_message
 from redis_groups import SentinelGroup
+from redis_server import RedisServer
 from waiting import eventually
+from windlass.brokers.base import Fetched, FetchRequest
 from windlass.brokers.redis import RedisBroker
 from windlass.errors import OperationalError
+from windlass.redis_store import subscriber
+from windlass.results import codec
+from windlass.results.codec import About
+from windlass.results.redis import RedisResults
 
 SOON = 60  # seconds: bounds a failing test, never slows a passing one
 
@@ -72,16 +80,50 @@ async def test_async_calls_find_the_new_primary(
     await app.aclose()
 
 
-def test_a_primary_that_hangs_is_left_for_the_new_one(group: SentinelGroup) -> None:
+def test_a_primary_that_hangs_is_left_for_the_new_one(
+    group: SentinelGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By calls, by who waits for work, and by who waits for a result."""
+    monkeypatch.setattr(subscriber, "_QUIET_S", 0.2)
     broker = RedisBroker(group.url, options={**group.options, "socket_timeout": 0.5})
-    broker.ping()
+    results = RedisResults(broker.links, broker.async_links, broker.keys)
+    request = FetchRequest(worker_id="w", queues=("q",), want=1, lease_ms=60_000, wait_ms=5_000)
+    assert not broker.wait(request, 0.1).deliveries
+    with ThreadPoolExecutor(2) as threads:
+        outcome = threads.submit(results.wait_raw, ["id"], SOON)
+        eventually(lambda: group.primary.client().pubsub_channels(), SOON)
+        work = threads.submit(_wait_for_work, broker, request)
+        eventually(lambda: _has_blocked_client(group.primary), SOON)
 
-    group.primary.pause()
-    group.wait_for_failover()
+        group.primary.pause()
+        group.wait_for_failover()
 
-    eventually(lambda: _answers(broker), SOON)
-    assert broker.check().role == "master"
+        eventually(lambda: _answers(broker), SOON)
+        assert broker.check().role == "master"
+        sender = RedisBroker(group.url, options=group.options)
+        sender.enqueue([make_message(id="there", queue="q")])
+        final = codec.encode_success("id", 1, About())
+        eventually(lambda: group.replica.client().pubsub_channels(), SOON)
+        RedisResults(sender.links, sender.async_links, sender.keys).store_raw("id", final, 0)
+        assert [d.id for d in work.result(SOON).deliveries] == ["there"]
+        assert outcome.result(SOON) == ("id", final)
+    results.close()
     broker.close()
+    sender.close()
+
+
+def _wait_for_work(broker: RedisBroker, request: FetchRequest) -> Fetched:
+    while True:
+        try:
+            fetched = broker.wait(request, 5.0)
+        except OperationalError:
+            continue
+        if fetched is not None and fetched.deliveries:
+            return fetched
+
+
+def _has_blocked_client(server: RedisServer) -> bool:
+    return bool(server.client().info("clients")["blocked_clients"])
 
 
 def test_sentinels_that_refuse_or_know_nothing_are_named_with_what_they_said(

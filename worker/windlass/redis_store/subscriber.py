@@ -24,6 +24,9 @@ from windlass.results.base import CLOSED
 
 Listener = Callable[[bytes | None], None]
 _log = get_logger(__name__)
+#: A server that was silent for so long is asked whether it is there, and given up after as long
+#: again, seconds: a primary that hangs may have been replaced.
+_QUIET_S = 10.0
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -40,6 +43,7 @@ class Subscriber:
         os.set_blocking(self._wake_write, False)
         self._is_open = True
         self._failures = 0  # to connect, in a row
+        self._is_asked = False  # whether the server is there
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="windlass-results", daemon=True)
         self._thread.start()
@@ -105,7 +109,7 @@ class Subscriber:
 
     def _listen(self) -> None:
         connection = self._link.open()
-        self._failures = 0
+        self._failures, self._is_asked = 0, False
         with self._lock:
             self._requests.clear()
             channels = list(self._listeners)
@@ -115,11 +119,20 @@ class Subscriber:
             selector.register(self._wake_read, selectors.EVENT_READ, data="wake")
             selector.register(connection, selectors.EVENT_READ, data="socket")
             while not self._closed.is_set():
-                for key, _ in selector.select():
+                ready = selector.select(_QUIET_S if self._listeners else None)
+                if not ready:
+                    self._ask_if_there(connection)
+                for key, _ in ready:
                     if key.data == "wake":
                         os.read(self._wake_read, 4096)
                         self._send_requests(connection)
                 self._read(connection)
+
+    def _ask_if_there(self, connection: Wire) -> None:
+        if self._is_asked:
+            raise TimeoutError(f"no answer within {_QUIET_S} s")
+        self._is_asked = True
+        connection.send(packed("PING"))
 
     def _send_requests(self, connection: Wire) -> None:
         commands = []
@@ -134,7 +147,11 @@ class Subscriber:
 
     def _read(self, connection: Wire) -> None:
         while connection.can_read(0):
-            kind, channel, payload = connection.read()[:3]
+            reply = connection.read()
+            self._is_asked = False
+            if not isinstance(reply, list) or len(reply) != 3:
+                continue  # it answers that it is there
+            kind, channel, payload = reply
             if kind == b"message":
                 self._tell(channel, payload)
             elif kind == b"subscribe":
