@@ -124,7 +124,9 @@ class Ticker:
         next_ms = self._tick_at_ms
         if self._prepared:
             next_ms = min(next_ms, self._prepared[-1].fire_at_ms + 1)
-        wait_s = max(0.0, self.clock.monotonic_at(next_ms) - monotonic())
+        wait_s = self.clock.monotonic_at(next_ms) - monotonic()
+        # Never longer than this, whatever clocks have done meanwhile.
+        wait_s = min(max(0.0, wait_s), self._max_interval_ms / 1000)
         return Summary(self._leads, wait_s, dict(answers))
 
     def _now_ms(self) -> int:
@@ -245,7 +247,7 @@ class Ticker:
             while not self._stopping.is_set():
                 try:
                     step = self.run_once(look=look)
-                    look = self._wait(step.wait_s)
+                    look = self._wait(step.wait_s) or step.wait_s >= self._max_interval_ms / 1000
                 except BrokerError as error:
                     if self._stopping.is_set():
                         return
