@@ -35,6 +35,9 @@ from windlass_operator.scale_down import look_again_s
 from windlass_operator.scaling.decide import Reason, ScaleDecision
 from windlass_operator.wanted_children import Wanted, wanted_children
 
+#: A Deployment controller has taken a new Deployment in by then.
+_NEW_S = 5.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOutcome:
@@ -84,8 +87,7 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
         *cordons.actions,
         *_rollout_events(observed, memory, served, wanted.version),
         *_scale_events(current, replicas, decision),
-        # "The Deployment is being made" is over before it is read.
-        SetStatus(status=status, is_passing=children.makes_deployment),
+        SetStatus(status=status, is_passing=_is_passing(current, children, now_s)),
     )
     remembered = replace(
         cordons.memory,
@@ -103,6 +105,13 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
 def _look_again_s(memory: PoolMemory, now_s: float) -> float | None:
     pauses = [look_again_s(state, now_s) for state in memory.scale_downs.values()]
     return min((pause for pause in pauses if pause is not None), default=None)
+
+
+def _is_passing(current: DeploymentView | None, children: Children, now_s: float) -> bool:
+    """Whether the Deployment is so new that what is said of it is over before it is read."""
+    if current is None:
+        return children.makes_deployment
+    return current.observed_generation == 0 and now_s - current.created_s < _NEW_S
 
 
 def _inputs(observed: PoolObserved, served: Served) -> WorkerInputs | None:
