@@ -9,6 +9,7 @@ import msgspec
 
 from broker_state import fetch
 from builders import make_body, make_message
+from windlass import Windlass
 from windlass.brokers.base import Delivery, StepDone
 from windlass.continuations import (
     FAIL_TASK,
@@ -42,13 +43,14 @@ def release(
     queue: str = "q",
     serializer: str = "json",
     errbacks: bytes = b"",
+    task: str = "tests.step",
     **times: Any,
 ) -> Release:
     """A message to be released, with these arguments behind the values."""
     body = registry.encode_body(args, {}, {}, serializer)
     headers = Headers(then=then, content_type=registry.content_type_of(serializer))
     message = Outgoing(id=id_, queue=queue, tail=b"", **times)
-    return make_release(message, "tests.step", headers, body, hole=hole, errbacks=errbacks)
+    return make_release(message, task, headers, body, hole=hole, errbacks=errbacks)
 
 
 def wait_for(
@@ -65,10 +67,17 @@ def wait_for(
     )  # fmt: skip
 
 
-def member(id_: str, then: Then | None, *args: Any, queue: str = "q", **times: Any) -> Outgoing:
+def member(
+    id_: str,
+    then: Then | None,
+    *args: Any,
+    queue: str = "q",
+    task: str = "tests.step",
+    **times: Any,
+) -> Outgoing:
     """A message that is sent at once."""
     headers, body = Headers(then=then), make_body(args)
-    return make_message("tests.step", id=id_, queue=queue, headers=headers, body=body, **times)
+    return make_message(task, id=id_, queue=queue, headers=headers, body=body, **times)
 
 
 def chain(
@@ -168,3 +177,29 @@ def run_all(broker: Any, queues: Sequence[str] = ("q",), **values: Any) -> list[
                 ended = succeeded(delivery, value)
             assert broker.exchange([ended], None)[0] == []
     return ran
+
+
+class SentChord:
+    """A chord of calls of `worker_tasks`: its handles are `parts` and `body`.
+
+    Args:
+        calls: (name of a task there, its arguments).
+        body: Name of the body's task.
+    """
+
+    def __init__(
+        self,
+        app: Windlass,
+        *calls: tuple[str, tuple[Any, ...]],
+        body: str = "worker_tasks.gather",
+    ) -> None:
+        ids = [f"m{n}" for n in range(len(calls))]
+        hole = body_hole(len(calls))
+        waits = wait_for(ids, release("body", hole=hole, task=body, queue="default"))
+        messages = [
+            member(id_, waits.then(n), *args, task=f"worker_tasks.{name}", queue="default")
+            for n, (id_, (name, args)) in enumerate(zip(ids, calls, strict=True))
+        ]
+        app.broker.enqueue(messages, continuations=[waits])
+        self.parts = [app.AsyncResult(id_) for id_ in ids]
+        self.body = app.AsyncResult("body")

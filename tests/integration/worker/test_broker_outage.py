@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from waiting import eventually
+from workflow_samples import SentChord
 
 
 @pytest.fixture
@@ -41,6 +42,21 @@ def test_outcome_that_was_ready_during_the_outage_is_stored_after_it(
 
     assert result.get(timeout=20) == "a"
     assert len(marks.lines("a.began")) == 1
+
+
+def test_a_workflow_goes_on_after_the_broker_restarted_in_its_middle(
+    app, start_worker, marks, server
+):
+    start_worker("-c", "1", lease_s=30)
+    chord = SentChord(app, ("add", (1, 2)), ("hold", ("a",)))
+    marks.began("a")
+    server.kill()
+    marks.go("a")
+    eventually(lambda: marks.lines("a.ended"))
+    server.start()
+
+    assert chord.body.get(timeout=20) == [[3, "a"]]
+    assert len(marks.lines("gathered")) == 1
 
 
 def test_worker_that_starts_before_its_broker_waits_for_it(app, start_worker, server):

@@ -184,3 +184,15 @@ def refuse():
 @app.task
 def leave_politely():
     sys.exit(3)
+
+
+@app.task
+def gather(*values):
+    """Return what it was given; a step of workflows."""
+    mark("gathered", repr(values))
+    return list(values)
+
+
+@app.task
+def cannot(*_values):
+    raise ValueError("cannot")
