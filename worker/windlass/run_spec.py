@@ -13,6 +13,7 @@ from windlass import hooks
 from windlass.retries import RetryPolicy
 
 if TYPE_CHECKING:
+    from windlass.annotated_values import AnnotatedCoder
     from windlass.pydantic_arguments import ModelCoder
     from windlass.settings.model import Settings
     from windlass.task import Task
@@ -61,7 +62,7 @@ class RunSpec:
     )
 
     run: Callable[..., Any]
-    models: ModelCoder | None
+    models: ModelCoder | AnnotatedCoder | None
     before_start: Callable[..., None] | None
     on_success: Callable[..., None] | None
     on_failure: Callable[..., None] | None
@@ -103,6 +104,12 @@ def spec_of(task: Task[..., Any]) -> RunSpec:
     spec = RunSpec(task, settings)
     task.__dict__["_spec"] = spec
     return spec
+
+
+def spec_under(task: Task[..., Any], settings: Settings) -> RunSpec:
+    """As `spec_of`, for who has the settings of the task's app at hand as they are now."""
+    kept: RunSpec | None = task.__dict__.get("_spec")
+    return kept if kept is not None and kept.settings is settings else spec_of(task)
 
 
 def _either(own: bool | None, default: bool) -> bool:

@@ -25,6 +25,8 @@ _EARLY = b'"acks_late":false'
 _OWN_LIMIT = b'"timelimit"'
 #: Names come off the wire; what is beyond this many is looked up each time.
 _FACTS_KEPT = 10_000
+#: Heads are kept until there are so many; those of messages that tasks send differ in each.
+_HEADS_KEPT = 2048
 
 
 class Facts:
@@ -99,6 +101,8 @@ class Reader:
         self._describe = describe
         self._limits = limits
         self._facts: dict[bytes, Facts] = {}
+        #: By queue, task and headers, which are equal in many messages: what the headers say.
+        self._heads: dict[bytes, tuple[Facts, bool, bool]] = {}
         #: For bytes that cannot be read: the executor says what is wrong with them.
         self._unreadable = Facts("")
 
@@ -142,15 +146,19 @@ class Reader:
             return self._unreadable, False, None, 0
         if raw[0] != messages.FORMAT_VERSION or headers_end > len(raw):
             return self._unreadable, False, None, 0
-        address = raw[_QUEUE_AT:task_end]
-        facts = self._facts.get(address)
-        if facts is None:
-            facts = self._meet(queue, address, raw[task_at:task_end])
-        early = facts.acks_early or raw.find(_EARLY, task_end, headers_end) >= 0
-        hard_s = facts.hard_s
-        if raw.find(_OWN_LIMIT, task_end, headers_end) >= 0:
-            hard_s = self._own_limit(raw)
-        return facts, early, hard_s, headers_end
+        head = raw[_QUEUE_AT:headers_end]
+        known = self._heads.get(head)
+        if known is None:
+            facts = self._facts.get(raw[_QUEUE_AT:task_end])
+            if facts is None:
+                facts = self._meet(queue, raw[_QUEUE_AT:task_end], raw[task_at:task_end])
+            known = facts, _EARLY in head, _OWN_LIMIT in head
+            if len(self._heads) >= _HEADS_KEPT:
+                self._heads.clear()
+            self._heads[head] = known
+        facts, early, has_limit = known
+        hard_s = self._own_limit(raw) if has_limit else facts.hard_s
+        return facts, early or facts.acks_early, hard_s, headers_end
 
     def _meet(self, queue: str, address: bytes, name: bytes) -> Facts:
         try:

@@ -47,7 +47,7 @@ class Head:
         task: Name of the task.
         headers: As sent; shared between messages, not to be changed.
         fields: What the headers say, as fields of a request; without timelimit, a list.
-        is_json: The body is JSON.
+        is_json: The body is JSON, as it is.
     """
 
     __slots__ = ("fields", "headers", "is_json", "queue", "task")
@@ -57,7 +57,8 @@ class Head:
         self.task = task
         self.headers = headers
         self.fields = _fields(task, queue, headers)
-        self.is_json = headers.content_type == JsonSerializer.content_type
+        is_plain = headers.content_encoding is None
+        self.is_json = is_plain and headers.content_type == JsonSerializer.content_type
 
 
 class Opener:

@@ -117,7 +117,7 @@ class Supervisor:
         if now >= self._tick_at:
             self._tick(now)
         parts.dispatcher.run_once(now, parts.clock.offset_ms)
-        want, is_due = parts.dispatcher.want()
+        want, is_due = (1, False) if parts.traffic.is_fetch_out else parts.dispatcher.want()
         if parts.shutdown.stage is not StopStage.RUNNING:
             want = 0
         parts.traffic.advance(want, is_due=is_due, now=now)

@@ -112,6 +112,11 @@ class Traffic:
         """A fetch, or a wait that ends in one, is on its way."""
         return self._waker.is_armed or self._is_fetch_out
 
+    @property
+    def is_fetch_out(self) -> bool:
+        """A fetch is on its way, and no wait: until it is back, nobody asks for more."""
+        return self._is_fetch_out and not self._waker.is_armed
+
     def serve(self, queues: tuple[str, ...]) -> None:
         """Fetch from these queues from now on; with none, nothing is fetched."""
         self._terms = replace(self._terms, queues=queues)
