@@ -19,7 +19,7 @@ import msgspec
 from windlass import context, signals, states
 from windlass.context import Context
 from windlass.errors import ContentDisallowed, DecodeError
-from windlass.run_spec import RunSpec, spec_of
+from windlass.run_spec import RunSpec, spec_of, spec_under
 from windlass.runtime import classify
 from windlass.runtime.opening import Head, Opener, decode_problem, timelimit_of
 from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Unknown
@@ -97,6 +97,7 @@ class Executor:
         self._soft_limit = soft_limit
         self.pool = pool
         self._tasks = app.tasks
+        self._conf = app.conf
         self._settings = app.conf.current
         self._opener = Opener()
         is_json_fine = not {"json", JsonSerializer.content_type}.isdisjoint(
@@ -236,7 +237,9 @@ class Executor:
                 return self._without_task(message, head, body)
         if raw[14:20] != _NO_TIME and _is_expired(message):
             return classify.expired(self._open_run(message, head, body, task, ((), {}, {})))
-        parts = self._decode(raw, head, body)
+        is_plain = head.is_json and len(raw) <= self._plain_below
+        plain = decode_plain_body(body) if is_plain else None
+        parts = plain or self._decode(raw, head, body)
         if not isinstance(parts, tuple):
             return parts
         return self._open_run(message, head, body, task, parts)
@@ -251,10 +254,6 @@ class Executor:
 
     def _decode(self, raw: bytes, head: Head, body: bytes) -> tuple[Any, Any, Any] | Buried:
         settings = self._settings
-        if len(raw) <= self._plain_below and head.is_json:
-            plain = decode_plain_body(body)
-            if plain is not None:
-                return plain
         if len(raw) > settings.task_max_size_bytes + _MARGIN:
             detail = (
                 f"The message is {len(raw):,} bytes; expected at most "
@@ -297,7 +296,7 @@ class Executor:
         if raw[8:20] != _NO_TIMES:
             fields["due_ms"] = int.from_bytes(raw[8:14], "big")
             fields["expires_ms"] = int.from_bytes(raw[14:20], "big")
-        spec = spec_of(task)
+        spec = spec_under(task, self._conf.current)
         soft_s, own = spec.soft_s, head.headers.timelimit
         if own is not None:
             fields["timelimit"] = list(own)
