@@ -1,6 +1,6 @@
 """How the operator bears many objects: a real API server without nodes, a real Redis.
 
-`make bench-operator ARGS='[POOLS] [QUEUES]'` (default 1,000 and 2,000). First the floor, by
+`make bench-operator ARGS='[POOLS QUEUES] [--no-floor]'` (1,000 and 2,000). First the floor, by
 `operator_floor`, on an API server of its own; then the operator in a process of its own: from cold
 until all is written and until all is ready, time of a tick, requests when nothing changes, memory,
 and from a task sent to an idle pool until its Deployment is patched, also while every tenth pool
@@ -112,7 +112,8 @@ async def burst(operator: Any, redis_url: str) -> None:
 
 def main() -> None:
     """The floor, then the operator, each in a fresh process with a fresh API server."""
-    pools, queues = (int(one) for one in (sys.argv[1:3] or ("1000", "2000")))
+    counts = [one for one in sys.argv[1:] if one != "--no-floor"]
+    pools, queues = (int(one) for one in (counts or ("1000", "2000")))
     part, redis_url = (os.environ.get(f"WINDLASS_BENCH_{n}", "") for n in ("PART", "REDIS"))
     if part:
         access = ApiLevel(part).access()
@@ -123,7 +124,7 @@ def main() -> None:
         return
     redis = RedisServer(find_server()).start()
     try:
-        for name in (_FLOOR, _LEVEL):
+        for name in (_LEVEL,) if "--no-floor" in sys.argv else (_FLOOR, _LEVEL):
             with api_server(name, pools, queues):
                 env = {**os.environ, "WINDLASS_BENCH_PART": name, "WINDLASS_BENCH_REDIS": redis.url}
                 argv = [sys.executable, __file__, str(pools), str(queues)]
