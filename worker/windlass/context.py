@@ -105,6 +105,8 @@ class Context:
     priority: int = 0
     #: What waits for the outcome (`windlass.messages.Then`), None for nothing.
     then: Then | None = None
+    #: Signatures that add_to_chord has added to the header that this call is a member of.
+    added: list[Any] | None = None
     token: int | None = None
     #: Broker's clock less CLOCK_MONOTONIC, milliseconds.
     clock_offset_ms: float | None = None

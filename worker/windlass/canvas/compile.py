@@ -61,6 +61,7 @@ class Compiler:
 
     Args:
         app: Whose tasks, routes and settings.
+        stamps: Of the task that sends: they go on to what it sends.
 
     Attributes:
         continuations: Those that were made.
@@ -68,11 +69,12 @@ class Compiler:
         published: Calls that are sent now, where after_task_publish has receivers.
     """
 
-    def __init__(self, app: Windlass) -> None:
+    def __init__(self, app: Windlass, stamps: Mapping[str, Any] | None = None) -> None:
         self.continuations: list[Continuation] = []
         self.root_id: str | None = None
         self.published: list[Call] = []
         self._app = app
+        self._stamps = stamps
         self._settings = app.conf.current
         self._plans: dict[str, Plan] = {}
 
@@ -165,6 +167,9 @@ class Compiler:
             group_index=options.get("group_index"),
             then=then,
         )
+        if self._stamps:
+            headers.stamps = {**self._stamps, **(headers.stamps or {})}
+            headers.stamped_headers = sorted(headers.stamps)
         body = plan.encode((args, kwargs, plan.embed), BODY_PARTS)
         times = msgspec.structs.replace(plan.times, id=step.id)
         if hole is None:

@@ -108,13 +108,20 @@ class _Inline:
         return done
 
     def _fork(self, fork: Fork, fed: Fed, parent: Any) -> Done:
-        members = [self.sequence(member, fed) for member in fork.members]
+        members = [self._member(member, fed) for member in fork.members]
         results = [member.result for member in members]
         group: GroupResult[Any] = GroupResult(fork.id, results, parent=parent, app=self._app)
         failed = next((member for member in members if member.error is not None), None)
         if failed is not None:
             return failed._replace(result=group)
         return Done(group, [member.value for member in members])
+
+    def _member(self, items: Items, fed: Fed) -> Done:
+        """Run a member. One that ends in a fork of its own is joined by a task, as in `compile`."""
+        done = self.sequence(items, fed)
+        if done.error is not None and isinstance(items[-1], Fork):
+            return done._replace(error=_chord_error(done))
+        return done
 
     def _step(self, step: Step, fed: Fed, parent: Any) -> Done:
         sig = step.sig

@@ -15,10 +15,16 @@ from windlass import call_options, messages, sending
 from windlass.context import PendingReplacement, PendingRetry
 from windlass.messages import Headers, Outgoing
 from windlass.released import PICKLED_PARTS
+from windlass.runtime.outcome import Retried, Stepped
 from windlass.serializers import registry
+from windlass.signature_data import listed
 
 if TYPE_CHECKING:
     from windlass.runtime.executor import Run
+    from windlass.signatures import Signature
+
+#: State of a run that is replaced, for metrics and logs; nothing of it is stored.
+REPLACED = "REPLACED"
 
 
 def retry(run: Run, pending: PendingRetry) -> Outgoing:
@@ -64,6 +70,11 @@ def _retry_headers(
             changes[name] = options[name]
     if "serializer" in options:
         changes["content_type"] = registry.content_type_of(options["serializer"])
+    if (
+        has_new_arguments
+        or changes.get("content_type", headers.content_type) != headers.content_type
+    ):
+        changes["content_encoding"] = None  # they are encoded anew, and left as long as they are
     if "time_limit" in options or "soft_time_limit" in options:
         hard_s, soft_s = headers.timelimit or (None, None)
         changes["timelimit"] = (
@@ -89,14 +100,36 @@ def _retry_body(run: Run, pending: PendingRetry, headers: Headers) -> bytes:
     return registry.encode_body(args or (), kwargs or {}, embed, name)
 
 
-def replacement(run: Run, pending: PendingReplacement) -> Outgoing:
-    """Build the message of the signature that takes this task's place.
+def replacement(run: Run, pending: PendingReplacement) -> Retried | Stepped:
+    """Build the outcome of a task that is replaced by a signature of any kind.
+
+    What ends with the task's id, and gives its part, is the last task of the replacement.
 
     Raises:
-        EncodeError: Its arguments cannot be encoded.
-        TypeError: Its arguments do not fit its task.
+        EncodeError: Arguments cannot be encoded.
+        TypeError: Arguments do not fit a task.
     """
     signature, request = pending.signature, run.request
+    if signature.TYPES.get(signature.subtask_type or signature.task) is None:
+        return Retried(_other_call(run, signature))
+    # Most tasks are not replaced by a canvas, and need not know of any.
+    from windlass.canvas.inside import replacing  # noqa: PLC0415
+
+    built = replacing(run.task.app, signature, request, request.then)
+    if not built.source:
+        return Retried(built.messages[0])
+    return Stepped(
+        REPLACED,
+        None,
+        built.messages,
+        declares=built.continuations,
+        holds=request.then,
+        holder=f"c{built.source}",
+    )
+
+
+def _other_call(run: Run, signature: Signature[Any]) -> Outgoing:
+    request = run.request
     app = run.task.app
     options = {
         **signature.options,
@@ -105,21 +138,20 @@ def replacement(run: Run, pending: PendingReplacement) -> Outgoing:
         "parent_id": request.parent_id,
         "group_id": request.group,
         "group_index": request.group_index,
-        "link": [*_linked(signature, "link"), *(request.callbacks or ())],
-        "link_error": [*_linked(signature, "link_error"), *(request.errbacks or ())],
+        "link": [*listed(signature.options.get("link")), *(request.callbacks or ())],
+        "link_error": [*listed(signature.options.get("link_error")), *(request.errbacks or ())],
     }
     task = app.tasks.get(signature.task)
     args, kwargs = signature.args, signature.kwargs
     if task is not None:
         args, kwargs = task.prepare_arguments(args, kwargs)
     plan = sending.plan_calls(app, signature.task, task, options, args, kwargs)
+    stamps = {**(request.stamps or {}), **(plan.headers.stamps or {})}
     # This run is no parent of it: it takes its place in the tree.
-    plan.place(replaced_task_nesting=request.replaced_task_nesting + 1, then=request.then)
+    plan.place(
+        replaced_task_nesting=request.replaced_task_nesting + 1,
+        then=request.then,
+        stamps=stamps or None,
+        stamped_headers=sorted(stamps) or None,
+    )
     return plan.message(args, kwargs, run.message.id)
-
-
-def _linked(signature: Any, option: str) -> list[Any]:
-    linked = signature.options.get(option)
-    if not linked:
-        return []
-    return [linked] if isinstance(linked, dict) else list(linked)

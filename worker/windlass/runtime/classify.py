@@ -38,6 +38,9 @@ def returned(run: Run, value: Any) -> Outcome:
         stores = spec.stores if request.ignore_result is None else _stores(run)
         result = codec.encode_success(request.id or "", value, about(run)) if stores else None
         part = None if request.then is None else steps.succeeded(request.then, value, result)
+        grows: callbacks.Grows = ()
+        if part is not None and "added" in request.__dict__:
+            sent, grows = callbacks.with_added(run, part.then, sent)
     except Exception as error:  # the value cannot be stored, or not be sent to a callback
         return _failure(run, error)
     if spec.on_success is not None:
@@ -48,7 +51,7 @@ def returned(run: Run, value: Any) -> Outcome:
         _after(run, states.SUCCESS, value, None)
     reports.succeeded(run, value)
     if part is not None or sent.continuations:
-        return Stepped(states.SUCCESS, result, sent.messages, part, sent.continuations)
+        return Stepped(states.SUCCESS, result, sent.messages, part, sent.continuations, grows)
     return Finished(states.SUCCESS, result, sent.messages)
 
 
@@ -94,6 +97,7 @@ def about(run: Run) -> codec.About:
         now_ms=int(run.now_ms),
         serializer=spec.serializer,
         max_bytes=spec.max_bytes,
+        compression=spec.settings.result_compression,
         children=[child.as_tuple() for child in children] if children and run.task.trail else (),
         parent_id=request.parent_id,
         group_id=request.group,
@@ -129,11 +133,11 @@ def _pending(run: Run, pending: PendingRetry | PendingReplacement) -> Outcome:
     """Carry out what the task asked for by retry() or replace(), however the run ended."""
     if isinstance(pending, PendingReplacement):
         try:
-            message = again.replacement(run, pending)
+            outcome = again.replacement(run, pending)
         except Exception as error:  # the signature cannot be sent
             return _failure(run, error)
         reports.replaced(run, pending)
-        return Retried(message)
+        return outcome
     return _retried(run, pending, pending.retry.exc or pending.retry)
 
 
