@@ -67,6 +67,7 @@ _TYPES = {
     "dict[str, dict[str, Any]]": "mapping of names to entries",
     "dict[str, float | None]": "mapping",
     "fields.Bytes": "bytes, at least 1024",
+    "fields.Compression": "`zlib` or `zstd`",
     "fields.ContentNames": "list of content types",
     "fields.Count": "whole number, at least 1",
     "fields.CountOrZero": "whole number, at least 0",
@@ -77,7 +78,7 @@ _TYPES = {
     "fields.RateLimit": "rate",
     "fields.Seconds": "seconds, more than 0",
     "fields.SecondsOrZero": "seconds, at least 0",
-    "fields.Serializer": "`json`, `msgpack` or `pickle`",
+    "fields.Serializer": "`json`, `msgpack`, `pickle`, or your own",
     "fields.Text": "text",
     "None": "none",
 }

@@ -17,7 +17,6 @@ from waiting import eventually
 from windlass import Windlass
 from windlass.brokers.base import (
     Capability,
-    ControlMessage,
     Park,
     QueueDepth,
 )
@@ -34,7 +33,6 @@ from windlass.control_plane.dead_letters import (
 from windlass.control_plane.depth import list_queues
 from windlass.control_plane.heartbeats import WorkerStatus, beat, read_workers, say_goodbye
 from windlass.control_plane.queue_record import read_record, write_record
-from windlass.control_plane.scheduled import list_revoked, list_scheduled
 from windlass.errors import ConfigurationError, OperationalError
 from windlass.messages import open_envelope
 from windlass.states import Stage
@@ -362,44 +360,3 @@ def test_a_wait_in_memory_sees_a_message_become_due_by_itself() -> None:
         return fetched is not None and bool(fetched.deliveries)
 
     assert eventually(is_served)
-
-
-# -- calling workers
-
-
-def test_call_reaches_those_who_listen_and_their_answers_come_back(brokers: Sample) -> None:
-    call = ControlMessage(kind="call", method="ping", arguments={"n": [1]}, reply_to="me")
-    assert brokers.broker.call_workers(call) == 0
-    heard: list[ControlMessage] = []
-    listening = threading.Thread(
-        target=lambda: heard.append(next(brokers.other.control_messages(SOON))), daemon=True
-    )
-    listening.start()
-    answers = brokers.broker.answers("me")
-    eventually(lambda: brokers.broker.call_workers(call) == 1)
-    listening.join(SOON)
-    assert heard == [call]
-
-    brokers.other.answer_call("me", b"one")
-    brokers.other.answer_call("somebody-else", b"two")
-    brokers.other.answer_call("me", b"three")
-    assert [answers.next_payload(SOON), answers.next_payload(SOON)] == [b"one", b"three"]
-    assert answers.next_payload(0.01) is None
-    answers.close()
-    brokers.other.answer_call("me", b"nobody listens")
-
-
-def test_scheduled_messages_and_revoked_ids_are_listed(brokers: Sample) -> None:
-    send(brokers.broker, "late", delay_ms=9_000)
-    send(brokers.broker, "soon", delay_ms=5_000, priority=7)
-    send(brokers.broker, "now")
-
-    found = list_scheduled(brokers.broker, "q")
-    assert [(each.id, each.priority, each.due_ms - NOW) for each in found] == [
-        ("soon", 7, 5_000), ("late", 0, 9_000),
-    ]  # fmt: skip
-    assert open_envelope(found[0].raw).queue == "q"
-    assert [each.id for each in list_scheduled(brokers.broker, "q", 1)] == ["soon"]
-    assert list_scheduled(brokers.broker, "empty") == []
-    brokers.broker.revoke(["unknown"])
-    assert list_revoked(brokers.broker) == ["unknown"]

@@ -30,6 +30,7 @@ from windlass.results import handle
 from windlass.routing import Router
 from windlass.settings.conf import Conf
 from windlass.signatures import Signature, signature
+from windlass.task_annotations import annotate_all
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
@@ -287,6 +288,7 @@ class Windlass(Periodic, Declaring):
             try:
                 self._import_task_modules(self.conf.current)
                 self._announce(self.on_after_configure)
+                annotate_all(self.tasks.values(), self.conf.current)
                 _ = self.router  # a bad route is found here, not at the first call
             except BaseException:
                 self._finalized = False

@@ -29,7 +29,7 @@ class CallOptions(TypedDict, total=False):
         exchange: Accepted when equal to queue.
         priority: 0 to 9, higher is sooner.
         serializer: "json", "msgpack" or "pickle".
-        compression: Refused; it comes later.
+        compression: How its body is made smaller above 1 KiB: "zlib" or "zstd".
         headers: Your own, for `self.request.headers`; JSON values.
         time_limit: Hard limit of the run, seconds.
         soft_time_limit: Soft limit of the run, seconds.
@@ -85,7 +85,6 @@ KNOWN = frozenset(CallOptions.__annotations__)
 
 #: Celery's options that ask for something this engine does not have, and what to do about it.
 _REFUSED = {
-    "compression": "compressed messages come in a later release; leave it out.",
     "chord": "chords come in a later release.",
     "chain": "chains come in a later release; link= calls another task with the result.",
     "producer": "connections are kept by the app; leave it out.",
@@ -129,7 +128,7 @@ def stamps_of(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_address(options: Mapping[str, Any]) -> None:
-    """Refuse exchange, routing_key and compression where they would be silently lost.
+    """Refuse exchange and routing_key where they would be silently lost.
 
     Raises:
         ConfigurationError: They ask for something else than the queue already says.
@@ -142,9 +141,6 @@ def check_address(options: Mapping[str, Any]) -> None:
                 f"that bind them. Expected the queue's name, as queue={value!r}."
             )
             raise ConfigurationError(text)
-    if options.get("compression"):
-        text = f"compression={options['compression']!r}: {_REFUSED['compression']}"
-        raise ConfigurationError(text)
 
 
 def seconds(name: str, value: object) -> float:

@@ -167,7 +167,7 @@ class Control:
         destination: Sequence[str] | str | None = None,
         **broadcast_options: Any,  # as `broadcast`
     ) -> list[dict[str, Any]] | None:
-        """Have workers serve one more queue. There are no exchanges: their arguments say nothing."""
+        """Have workers serve one more queue. There are no exchanges: they are not looked at."""
         del exchange, exchange_type, routing_key, options
         return self.broadcast("add_consumer", {"queue": queue}, destination, **broadcast_options)
 

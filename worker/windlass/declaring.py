@@ -15,6 +15,7 @@ from windlass.registry import TaskRegistry, home, home_of
 from windlass.settings.model import Settings
 from windlass.settings.sources import load_object
 from windlass.task import Task, bind_task, build_task
+from windlass.task_annotations import annotate
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
@@ -90,6 +91,8 @@ class Declaring:
             self._app, fun, base or self._task_base, {**options, "name": self._name(fun, options)}
         )
         self._tasks.register(task)
+        if self._finalized:
+            annotate(task, self._app.conf.current)
         return task
 
     def _name(self, fun: Callable[..., Any], options: Mapping[str, Any]) -> str:

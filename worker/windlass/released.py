@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from windlass.continuations import FAIL_TASK, Hole, Release
+from windlass.errors import ConfigurationError
 from windlass.messages import Headers, Outgoing, address
 
 #: Content type of a pickled body whose first argument comes in pieces, see `split_body`.
@@ -47,7 +48,13 @@ def make_release(
     """
     before, between, after, marker = body, b"", b"", ""
     if hole.takes != "nothing":
-        marker = _MARKERS[headers.content_type]
+        marker = _MARKERS.get(headers.content_type, "")
+        if not marker:
+            msg = (
+                f"A step of a workflow that takes a result cannot be {headers.content_type!r}: its "
+                "message is put together on the broker. Expected json, msgpack or pickle."
+            )
+            raise ConfigurationError(msg)
         before, between, after = split_body(body, marker, hole)
         if marker == "p":
             headers = msgspec.structs.replace(headers, content_type=PICKLED_PARTS)

@@ -22,8 +22,9 @@ from windlass import call_options, context, messages, signals
 from windlass.arguments import check_containers
 from windlass.errors import MessageTooLarge
 from windlass.messages import Headers, Outgoing
-from windlass.serializers import registry
+from windlass.serializers import compression, registry
 from windlass.serializers.base import BODY_PARTS
+from windlass.task_annotations import annotate
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 #: Expired whatever the clock says; 0 is how a message says that it never expires.
 _LONG_AGO_MS = 1
 #: Task attributes that are options of every call of the task.
-_OWN_OPTIONS = ("queue", "priority", "expires", "serializer")
+_OWN_OPTIONS = ("queue", "priority", "expires", "serializer", "compression")
 
 
 def whole_ms(delay_s: float) -> int:
@@ -81,6 +82,7 @@ class Plan:
 
     __slots__ = (
         "address",
+        "compression",
         "embed",
         "encode",
         "head",
@@ -103,6 +105,7 @@ class Plan:
         self.embed: dict[str, Any] = {}
         self.encode = registry.serializer_named("json").encode
         self.limit = settings.task_max_size_bytes
+        self.compression: str | None = None
 
     def message(
         self, args: Sequence[Any], kwargs: Mapping[str, Any], message_id: str | None = None
@@ -114,6 +117,8 @@ class Plan:
             MessageTooLarge: The message is over task_max_size_bytes.
         """
         body = self.encode((args, kwargs, self.embed), BODY_PARTS)
+        if self.compression is not None and len(body) >= compression.MIN_BYTES:
+            return self._compressed(body, message_id)
         parent = context.sending_request()
         if parent is None or self.is_placed:
             tail = self.head + body
@@ -122,10 +127,28 @@ class Plan:
                 self.headers, root_id=parent.root_id or parent.id, parent_id=parent.id
             )
             tail = messages.encode_tail(self.address, headers, body)
+        return self._outgoing(tail, message_id)
+
+    def _compressed(self, body: bytes, message_id: str | None) -> Outgoing:
+        """Build the message with its body made smaller; the cap is that of what it holds."""
+        self._check_size(len(self.head) + len(body))
+        encoding, headers, parent = self.compression, self.headers, context.sending_request()
+        if parent is not None and not self.is_placed:
+            headers = msgspec.structs.replace(
+                headers, root_id=parent.root_id or parent.id, parent_id=parent.id
+            )
+        headers = msgspec.structs.replace(headers, content_encoding=encoding)
+        packed = compression.compress(body, encoding or "zlib")
+        return self._outgoing(messages.encode_tail(self.address, headers, packed), message_id)
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > self.limit:
+            what = f"A message for queue {self.times.queue!r}"
+            raise MessageTooLarge(what, size_bytes, self.limit, "task_max_size_bytes")
+
+    def _outgoing(self, tail: bytes, message_id: str | None) -> Outgoing:
+        self._check_size(len(tail))
         times = self.times
-        if len(tail) > self.limit:
-            what = f"A message for queue {times.queue!r}"
-            raise MessageTooLarge(what, len(tail), self.limit, "task_max_size_bytes")
         return Outgoing(
             id=message_id or new_id(),
             queue=times.queue,
@@ -253,6 +276,8 @@ def _make_plan(
 ) -> Plan:
     call_options.check_known(call)
     settings = app.conf.current
+    if settings.task_annotations and task is not None:
+        annotate(task, settings)
     options = _merge(app, name, task, call, args, kwargs)
     call_options.check_address(options)
     times = Outgoing(
@@ -266,6 +291,8 @@ def _make_plan(
     headers = _headers(task, options, settings, serializer.content_type)
     plan = Plan(settings, times, headers, name)
     plan.encode = serializer.encode
+    if named := options.get("compression") or settings.task_compression:
+        plan.compression = compression.encoding_named(named)
     plan.embed = _embed(options)
     return plan
 

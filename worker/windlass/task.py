@@ -16,6 +16,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from windlass import context, errors, hooks, progress, shared
+from windlass.annotated_values import AnnotatedCoder, coder_of
 from windlass.arguments import ArgumentCheck
 from windlass.calling import Calling
 from windlass.context import Context, PendingReplacement, PendingRetry
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 _ErrorTypes = tuple[type[BaseException], ...]
 
 #: What is worked out once, and the attributes it depends on.
@@ -148,10 +150,14 @@ class Task(TaskOptions, Calling[P, R], hooks.Hooks):
         )
 
     def replace(self, sig: Signature[Any]) -> NoReturn:
-        """Let another task take this one's place: its id, callbacks, and result.
+        """Let a signature of any kind take this task's place: its id, callbacks, and result.
+
+        The last task of a chain, or the body of a chord, has the id; of a group the value is the
+        list of its members'. It goes into the commit that ends this run.
 
         Raises:
             Ignore: Always: nothing after this line runs.
+            RuntimeError: The task was called directly.
         """
         request = self.request
         if request.called_directly:
@@ -160,6 +166,43 @@ class Task(TaskOptions, Calling[P, R], hooks.Hooks):
         request.pending = PendingReplacement(sig)
         reason = "Replaced by another task"
         raise Ignore(reason)
+
+    def add_to_chord(self, sig: Signature[T], lazy: bool = False) -> AsyncResult[T]:
+        """Add a task to the header of the chord that this one is a member of.
+
+        It is sent when this task ends well, and the body waits for it too; its value comes after
+        those of the members that the chord was made with.
+
+        Args:
+            sig: A plain signature.
+            lazy: Not supported: the task is sent in the commit that ends this one.
+
+        Returns:
+            The handle of its result.
+
+        Raises:
+            ValueError: This task is no member of a chord's header.
+            TypeError: It is a canvas, or lazy is True.
+        """
+        request = self.request
+        if request.then is None or request.group is None:
+            text = f"Task {self.name!r} is not in the header of a chord: nothing waits for it there."
+            raise ValueError(text)
+        if lazy or sig.subtask_type is not None:
+            text = "add_to_chord takes a plain signature, such as task.s(1), and sends it itself."
+            raise TypeError(text)
+        added = sig.clone()
+        result: AsyncResult[T] = added.freeze()
+        request.__dict__.setdefault("added", []).append(added)
+        if self.trail:
+            request.children.append(result)
+        return result
+
+    def add_trail(self, result: AsyncResult[T]) -> AsyncResult[T]:
+        """Record a result as a child of the running call; returns it."""
+        if self.trail:
+            self.request.children.append(result)
+        return result
 
     def update_state(
         self,
@@ -210,10 +253,10 @@ class Task(TaskOptions, Calling[P, R], hooks.Hooks):
         return inspect.iscoroutinefunction(self.run)
 
     @functools.cached_property
-    def models(self) -> ModelCoder | None:
-        """The conversion of arguments and results, with pydantic=True."""
+    def models(self) -> ModelCoder | AnnotatedCoder | None:
+        """The conversion of arguments and results that pydantic=True or their types ask for."""
         if not self.pydantic:
-            return None
+            return coder_of(self.run)
         return ModelCoder(
             self.run,
             strict=self.pydantic_strict,

@@ -18,6 +18,7 @@ from windlass.messages import check_queue_name
 from windlass.rate_limits import parse_rate
 from windlass.retries import DEFAULT_BACKOFF_MAX_S, DEFAULT_DELAY_S, DEFAULT_MAX_RETRIES
 from windlass.serializers import registry
+from windlass.serializers.compression import encoding_named
 
 #: Names of app settings that are often given as a task's option, and the option meant.
 _ALIASES = {"task_time_limit": "time_limit", "task_soft_time_limit": "soft_time_limit"}
@@ -67,6 +68,7 @@ class TaskOptions:
         queue: Queue of its calls; goes before task_routes.
         priority: 0 to 9, higher is sooner.
         serializer: Of its arguments: "json", "msgpack", "pickle".
+        compression: Of its messages: "zlib" or "zstd".
         expires: Seconds (or a time) after which a call that has not begun is REVOKED.
         throws: Exceptions that are expected: logged at INFO without a traceback.
         trail: Record the tasks it sends as its children.
@@ -100,6 +102,7 @@ class TaskOptions:
     queue: str | None = None
     priority: int | None = None
     serializer: str | None = None
+    compression: str | None = None
     expires: float | datetime | None = None
     throws: Sequence[type[BaseException]] = ()
     trail: bool = True
@@ -128,7 +131,7 @@ class TaskOptions:
     def _check_known(self, name: str, value: object) -> None:
         if hasattr(type(self), name):
             return
-        if name in ("exchange", "routing_key", "compression"):
+        if name in ("exchange", "routing_key"):
             check_address({name: value})
             return
         known = (known for known in TaskOptions.__annotations__)
@@ -149,6 +152,7 @@ class TaskOptions:
             "queue": check_queue_name,
             "priority": check_priority,
             "serializer": registry.serializer_named,
+            "compression": encoding_named,
             "time_limit": lambda value: seconds("time_limit", value),
             "soft_time_limit": lambda value: seconds("soft_time_limit", value),
         }

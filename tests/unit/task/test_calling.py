@@ -112,11 +112,6 @@ def test_option_without_meaning_here_is_refused_unless_none(
     assert len(broker_of(app).sent) == 1
 
 
-def test_compression_says_that_it_comes_later(app: Windlass, task: Task[..., Any]) -> None:
-    with pytest.raises((TypeError, ConfigurationError), match="compress"):
-        task.apply_async((1,), compression="gzip")
-
-
 def test_exchange_and_routing_key_must_agree_with_the_queue(
     app: Windlass, task: Task[..., Any]
 ) -> None:

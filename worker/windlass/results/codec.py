@@ -1,11 +1,13 @@
 """Outcomes as bytes: a small header that is always readable, and the value as it was serialised.
 
     offset  size  field
-    0       1     marker of the value's content type: 'j' json, 'm' msgpack, 'p' pickle
+    0       1     marker of the value's content type: 'j' json, 'm' msgpack, 'p' pickle, 'x' one
+                  that the header names
     1       1     'F' when the outcome is final (SUCCESS, FAILURE, REVOKED), else '-'
     2       4     length of the header, big endian
     6       n     header, JSON: `_Header` without defaults
-    6+n     rest  the value; with `result_extended` the list [value, args, kwargs]
+    6+n     rest  the value; with `result_extended` the list [value, args, kwargs]; compressed if
+                  the header says how
 
 So a state can be read where the value's content type is refused, and a backend knows whether an
 outcome ends a wait by looking at one byte.
@@ -23,10 +25,14 @@ from windlass.errors import DecodeError, EncodeError, MessageTooLarge, TaskRevok
 from windlass.results import exceptions
 from windlass.results.base import Extended, ResultMeta
 from windlass.serializers.base import Serializer
-from windlass.serializers.registry import decode_marked, serializer_named
+from windlass.serializers.compression import MIN_BYTES, compress, decompress
+from windlass.serializers.own import OwnSerializer
+from windlass.serializers.registry import decode, decode_marked, serializer_named
 from windlass.states import EXCEPTION_STATES, FAILURE, READY_STATES, RETRY, REVOKED, SUCCESS
 
 _HEADER_AT = 6
+#: A compressed value may grow to so much unless the caller says otherwise.
+MAX_UNPACKED_BYTES = 64 * 1024 * 1024
 #: Longest end of a traceback that is kept when an outcome is over the size cap, in characters.
 _TRACEBACK_LIMIT = 20_000
 _EXTENDED_PARTS = ("value", "args", "kwargs")
@@ -44,6 +50,8 @@ class _Header(msgspec.Struct, omit_defaults=True, gc=False):
     worker: str | None = None
     retries: int | None = None
     queue: str | None = None
+    content_type: str | None = None
+    encoding: str | None = None
 
 
 class About(msgspec.Struct, kw_only=True, frozen=True):
@@ -53,6 +61,7 @@ class About(msgspec.Struct, kw_only=True, frozen=True):
         now_ms: The broker's clock, milliseconds since the epoch; 0 where it is not known.
         serializer: The result serializer's name.
         max_bytes: Size cap (`result_max_size_bytes`), None for no cap.
+        compression: How a value above 1 KiB is made smaller, None: it is not.
         children: Ids of the tasks that were sent by this one.
         extended: With `result_extended`.
     """
@@ -60,6 +69,7 @@ class About(msgspec.Struct, kw_only=True, frozen=True):
     now_ms: int = 0
     serializer: str = "json"
     max_bytes: int | None = None
+    compression: str | None = None
     children: Sequence[Any] = ()
     parent_id: str | None = None
     group_id: str | None = None
@@ -95,7 +105,7 @@ def encode_state(
     raw = _assemble(state, value, about, serializer, traceback_text)
     if about.max_bytes is not None and len(raw) > about.max_bytes:
         raise _too_large(task_id, len(raw), about.max_bytes)
-    return raw
+    return raw if about.compression is None else _smaller(raw, about.compression)
 
 
 def encode_failure(
@@ -137,7 +147,8 @@ def is_final(raw: bytes) -> bool:
 def value_in(raw: bytes, marker: str) -> bytes | None:
     """Return the encoded value of an outcome, None if it is encoded otherwise or not alone."""
     value_at = _HEADER_AT + int.from_bytes(raw[2:_HEADER_AT], "big")
-    if raw[:1] != marker.encode() or b'"extended":true' in raw[_HEADER_AT:value_at]:
+    header = raw[_HEADER_AT:value_at]
+    if raw[:1] != marker.encode() or b'"extended":true' in header or b'"encoding":' in header:
         return None
     return raw[value_at:]
 
@@ -151,20 +162,29 @@ def status_of(raw: bytes) -> str:
     return _open(raw)[0].status
 
 
-def decode_meta(task_id: str, raw: bytes, accept: Collection[str]) -> ResultMeta:
+def decode_meta(
+    task_id: str, raw: bytes, accept: Collection[str], max_bytes: int = MAX_UNPACKED_BYTES
+) -> ResultMeta:
     """Decode an outcome; exceptions are rebuilt.
 
     Args:
         task_id: Whose it is.
         raw: As stored.
         accept: Names or content types that may be decoded.
+        max_bytes: What a compressed value may grow to.
 
     Raises:
         ContentDisallowed: The value's content type is not accepted.
         DecodeError: The bytes are not an outcome.
     """
     header, value_at = _open(raw)
-    value = decode_marked(raw[value_at:], raw[:1], accept)
+    data = raw[value_at:]
+    if header.encoding is not None:
+        data = decompress(data, header.encoding, max_bytes)
+    if header.content_type is None:
+        value = decode_marked(data, raw[:1], accept)
+    else:
+        value = decode(data, header.content_type, accept)
     args = kwargs = None
     if header.extended:
         value, args, kwargs = _three(value)
@@ -193,6 +213,8 @@ def _assemble(
 ) -> bytes:
     header = _Header(state, about.now_ms, traceback_text, about.children)
     header.parent_id, header.group_id = about.parent_id, about.group_id
+    if serializer.marker == OwnSerializer.marker:
+        header.content_type = serializer.content_type
     parts: tuple[str, ...] = ()
     if about.extended is not None:
         value, parts = _extend(header, value, about.extended), _EXTENDED_PARTS
@@ -206,6 +228,17 @@ def _assemble(
             serializer.encode(value, parts),
         )
     )
+
+
+def _smaller(raw: bytes, encoding: str) -> bytes:
+    """Compress the value of an encoded outcome, if that is worth it."""
+    header, value_at = _open(raw)
+    if len(raw) - value_at < MIN_BYTES:
+        return raw
+    header.encoding = encoding
+    header_bytes = _header_bytes(header)
+    packed = compress(raw[value_at:], encoding)
+    return raw[:2] + len(header_bytes).to_bytes(4, "big") + header_bytes + packed
 
 
 def _extend(header: _Header, value: Any, more: Extended) -> list[Any]:

@@ -203,7 +203,8 @@ class ResultReader(ResultTree):
         raw = self._look()
         if raw is None:
             return ResultMeta(task_id=self.id, status=states.PENDING)
-        meta = codec.decode_meta(self.id, raw, self._accepted())
+        cap_bytes = self.app.conf.current.result_max_size_bytes
+        meta = codec.decode_meta(self.id, raw, self._accepted(), cap_bytes)
         if self._final is not None:
             self._meta = meta
         return meta

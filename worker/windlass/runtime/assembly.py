@@ -135,13 +135,8 @@ class _Builder:
         options, state = self._options, self._state
         settler = self._settler()
         outbox = self._outbox()
-        exchange = Exchange(
-            self._broker,
-            self._worker_id,
-            tuple(self._app.tasks),
-            self._store_unfenced,
-            self._on_answer(outbox),
-        )
+        names, post = tuple(self._app.tasks), self._on_answer(outbox)
+        exchange = Exchange(self._broker, self._worker_id, names, self._store_unfenced, post)
         waker = Waker(self._wait_broker, self._mailbox.post)
         traffic = Traffic(
             self._terms(),

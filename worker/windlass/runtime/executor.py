@@ -24,6 +24,7 @@ from windlass.runtime import classify
 from windlass.runtime.opening import Head, Opener, decode_problem, timelimit_of
 from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Unknown
 from windlass.serializers import registry
+from windlass.serializers.compression import TooLargeUnpackedError, decompress
 from windlass.serializers.json_codec import JsonSerializer, decode_plain_body
 
 if TYPE_CHECKING:
@@ -260,18 +261,28 @@ class Executor:
                 f"{settings.task_max_size_bytes:,} (task_max_size_bytes)."
             )
             return Buried("too_large", detail)
-        try:
-            value = registry.decode(body, head.headers.content_type, settings.accept_content)
-        except ContentDisallowed as error:
-            return Buried("content_disallowed", str(error))
-        except DecodeError as error:
-            return Buried("undecodable", str(error))
+        value = self._decode_body(head, body)
+        if isinstance(value, Buried):
+            return value
         if isinstance(value, list | tuple) and len(value) == 3:
             args, kwargs, embed = value
             if isinstance(args, list | tuple) and isinstance(kwargs, dict):
                 return args, kwargs, embed
         detail = "The body is not [args, kwargs, embed], a list, a mapping and a mapping."
         return Buried("undecodable", detail)
+
+    def _decode_body(self, head: Head, body: bytes) -> Any:
+        headers, settings = head.headers, self._settings
+        try:
+            if headers.content_encoding is not None:
+                body = decompress(body, headers.content_encoding, settings.task_max_size_bytes)
+            return registry.decode(body, headers.content_type, settings.accept_content)
+        except ContentDisallowed as error:
+            return Buried("content_disallowed", str(error))
+        except TooLargeUnpackedError as error:
+            return Buried("too_large", str(error))
+        except DecodeError as error:
+            return Buried("undecodable", str(error))
 
     def _open_run(
         self,

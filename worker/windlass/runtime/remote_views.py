@@ -23,6 +23,7 @@ from windlass.serializers import registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from windlass.messages import Headers
     from windlass.runtime.hand import Entry
     from windlass.task import Task
 
@@ -207,12 +208,13 @@ def _info(context: Context, held: Held) -> dict[str, Any]:
         return info | {"error": str(error)}
     info["name"] = info["type"] = message.task
     info["delivery_info"]["priority"] = message.priority
-    info["args"], info["kwargs"] = _arguments(message.headers.content_type, message.body)
+    info["args"], info["kwargs"] = _arguments(message.headers, message.body)
     return info
 
 
-def _arguments(content_type: str, body: bytes) -> tuple[Any, Any]:
-    if content_type not in _SAFE or len(body) > MAX_BODY_BYTES:
+def _arguments(headers: Headers, body: bytes) -> tuple[Any, Any]:
+    content_type = headers.content_type
+    if content_type not in _SAFE or headers.content_encoding or len(body) > MAX_BODY_BYTES:
         text = f"<{len(body):,} bytes of {content_type}>"
         return text, text
     try:

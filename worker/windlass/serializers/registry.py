@@ -6,7 +6,7 @@ are, and runs no code from them unless accept_content names pickle.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from windlass.errors import ConfigurationError, ContentDisallowed, nearest
@@ -14,6 +14,7 @@ from windlass.released import PICKLED_PARTS, take_pieces
 from windlass.serializers.base import BODY_PARTS, Serializer, not_this_format
 from windlass.serializers.json_codec import JsonSerializer, encode_flat_body
 from windlass.serializers.msgpack_codec import MsgpackSerializer
+from windlass.serializers.own import OwnSerializer
 from windlass.serializers.pickle_codec import PickleSerializer
 
 _ALL: tuple[Serializer, ...] = (JsonSerializer(), MsgpackSerializer(), PickleSerializer())
@@ -21,8 +22,42 @@ _BY_NAME: dict[str, Serializer] = {s.name: s for s in _ALL}
 _BY_CONTENT_TYPE: dict[str, Serializer] = {s.content_type: s for s in _ALL}
 _BY_MARKER: dict[bytes, Serializer] = {s.marker: s for s in _ALL}
 
-#: What `task_serializer`, `result_serializer` and `accept_content` may name.
-NAMES = frozenset(_BY_NAME)
+#: What `task_serializer`, `result_serializer` and `accept_content` may name; `register` adds to it.
+NAMES = _BY_NAME.keys()
+
+
+def register(
+    name: str,
+    encoder: Callable[[Any], bytes | str],
+    decoder: Callable[[Any], Any],
+    content_type: str,
+    content_encoding: str = "utf-8",
+) -> None:
+    """Make a serializer of the user's known, in clients and workers alike; kombu's arguments.
+
+    Args:
+        name: For task_serializer, result_serializer, serializer= and accept_content.
+        encoder: Turns a value into bytes or text.
+        decoder: The way back.
+        content_type: As on the wire. A worker decodes it only if accept_content names it.
+        content_encoding: "binary", or the encoding of its text: the decoder then gets a str.
+
+    Raises:
+        ConfigurationError: Name or content type belong to another serializer.
+    """
+    taken = _BY_NAME.get(name) or _BY_CONTENT_TYPE.get(content_type)
+    if taken is not None and not isinstance(taken, OwnSerializer):
+        msg = f"{name!r} or {content_type!r} is a serializer of ours. Choose another."
+        raise ConfigurationError(msg)
+    own = OwnSerializer(name, encoder, decoder, content_type, content_encoding)
+    _BY_NAME[name] = _BY_CONTENT_TYPE[content_type] = own
+
+
+def unregister(name: str) -> None:
+    """Forget a serializer of the user's; nothing happens where there is none."""
+    found = _BY_NAME.get(name)
+    if isinstance(found, OwnSerializer):
+        del _BY_NAME[name], _BY_CONTENT_TYPE[found.content_type]
 
 
 def serializer_named(name: str) -> Serializer:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from windlass.errors import ConfigurationError, InvalidQueueName
 from windlass.messages import check_queue_name
 from windlass.rate_limits import parse_rate
+from windlass.serializers import compression, registry
 
 
 def _seconds(value: Any) -> Any:
@@ -27,6 +28,33 @@ def _names(value: Any) -> Any:
     if isinstance(value, list | tuple | dict | set | frozenset):
         return [item if isinstance(item, str) else getattr(item, "name", item) for item in value]
     return value
+
+
+def _serializer(value: str) -> str:
+    try:
+        registry.serializer_named(value)
+    except ConfigurationError as error:
+        raise ValueError(_unregistered(error)) from error
+    return value
+
+
+def _content_name(value: str) -> str:
+    try:
+        registry.content_types([value])
+    except ConfigurationError as error:
+        raise ValueError(_unregistered(error)) from error
+    return value
+
+
+def _unregistered(error: ConfigurationError) -> str:
+    return f"{error} (One of your own is registered before: windlass.serializers.register.)"
+
+
+def _compression(value: str) -> str:
+    try:
+        return compression.encoding_named(value)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
 
 
 def _queue_name(value: str) -> str:
@@ -67,15 +95,9 @@ QueueName = Annotated[Text, AfterValidator(_queue_name)]
 RateLimit = Annotated[Text, BeforeValidator(_rate_text), AfterValidator(_rate_limit)]
 QueueNames = Annotated[tuple[QueueName, ...], BeforeValidator(_names)]
 ModuleNames = Annotated[tuple[Text, ...], BeforeValidator(_names)]
-Serializer = Literal["json", "msgpack", "pickle"]
-ContentName = Literal[
-    "json",
-    "msgpack",
-    "pickle",
-    "application/json",
-    "application/x-msgpack",
-    "application/x-python-serialize",
-]
+Serializer = Annotated[Text, AfterValidator(_serializer)]
+Compression = Annotated[Text, AfterValidator(_compression)]
+ContentName = Annotated[Text, AfterValidator(_content_name)]
 ContentNames = Annotated[frozenset[ContentName], BeforeValidator(_names)]
 Priority = Annotated[int, Field(ge=0, le=9)]
 Bytes = Annotated[int, Field(ge=1024)]

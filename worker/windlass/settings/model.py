@@ -135,11 +135,19 @@ class TaskSettings(_Group):
     """Where calls go: a mapping of task name (exact, glob, or compiled pattern) to a queue name or
     a dict of options, a function, a dotted path to a function, or a list of these."""
 
+    task_annotations: Any = None
+    """Options of tasks, changed from here: `{"shop.mail": {"rate_limit": "10/m"}, "*": {...}}`, an
+    object with `annotate(task)`, a dotted path to one, or a list of these. Wins over the task's."""
+
     task_create_missing_queues: bool = True
     """Whether a queue that task_queues does not name may be used. False: using one is an error."""
 
     task_serializer: fields.Serializer = "json"
     """How arguments are written: json, msgpack or pickle."""
+
+    task_compression: fields.Compression | None = None
+    """How bodies above 1 KiB are made smaller: zlib (gzip) or zstd (`pip install windlass[zstd]`).
+    The sender decides; workers unpack what comes, up to task_max_size_bytes. None: not at all."""
 
     accept_content: fields.ContentNames = frozenset({"json"})
     """Content types that a worker decodes; a message of another one becomes a dead letter. Allow
@@ -256,6 +264,9 @@ class ResultSettings(_Group):
 
     result_serializer: fields.Serializer = "json"
     """How results are written: json, msgpack or pickle."""
+
+    result_compression: fields.Compression | None = None
+    """As task_compression, for results."""
 
     result_accept_content: fields.ContentNames | None = None
     """Content types of results that are decoded. None: as accept_content."""
