@@ -3,9 +3,8 @@
 `make bench-operator ARGS='[POOLS QUEUES] [--no-floor]'` (1,000 and 2,000). First the floor, by
 `operator_floor`, on an API server of its own; then the operator in a process of its own: from cold
 until all is written and until all is ready, time of a tick, requests when nothing changes, memory,
-and from a task sent to an idle pool until its Deployment is patched, also while every tenth pool
-has work. What the operator and the API server take of the processor is told apart, since both are
-on this machine. Measures and reports; gates nothing.
+and from a task sent to an idle pool until its Deployment is patched. What the operator and the API
+server take of the processor is told apart, since both are on this machine. Gates nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from typing import Any
 import psutil
 from operator_floor import floor
 from operator_world import NAMESPACES, Spent, api_server, said
+from prometheus_client import Histogram
 
 from operator_process import running, settings
 from redis_server import RedisServer
@@ -72,10 +72,11 @@ def is_ready(status: Any) -> bool:
 
 async def idle(operator: Any, kube: Kube) -> None:
     """Requests and ticks while nothing changes."""
-    before, ticks = dict(kube.requests), histogram(operator)
+    metrics = operator.metrics
+    before, ticks, reads = dict(kube.requests), total(metrics.ticks), total(metrics.broker_reads)
     cpu_s = time.process_time()
     await asyncio.sleep(IDLE_S)
-    after = histogram(operator)
+    after, read = total(metrics.ticks), total(metrics.broker_reads)
     asked = {k: n - before.get(k, 0) for k, n in kube.requests.items() if n > before.get(k, 0)}
     leases = sum(n for (_, what), n in asked.items() if what == "leases")
     others = sum(asked.values()) - leases
@@ -83,16 +84,18 @@ async def idle(operator: Any, kube: Kube) -> None:
     tick_ms = (after[1] - ticks[1]) / count * 1e3
     print(f"tick, mean                     {tick_ms:8.0f} ms  "
           f"({spent_s / count * 1e3:.0f} ms of the processor a tick, all in)")  # fmt: skip
+    read_ms = (read[1] - reads[1]) / (read[0] - reads[0]) * 1e3
+    print(f"of which reading the broker    {read_ms:8.0f} ms")
     print(f"CPU of this process            {spent_s / IDLE_S * 100:8.1f} %")
     print(f"requests of the lease          {leases / IDLE_S:8.2f} /s")
     print(f"other requests                 {others / IDLE_S:8.2f} /s  {asked}")
 
 
-def histogram(operator: Any) -> tuple[float, float]:
-    """How many ticks, and their seconds in all."""
-    samples = {s.name: s.value for m in operator.metrics.ticks.collect() for s in m.samples}
-    name = "windlass_operator_tick_seconds"
-    return samples[f"{name}_count"], samples[f"{name}_sum"]
+def total(histogram: Histogram) -> tuple[float, float]:
+    """How often it was observed, and the sum, seconds."""
+    [family] = histogram.collect()
+    samples = {sample.name: sample.value for sample in family.samples}
+    return samples[f"{family.name}_count"], samples[f"{family.name}_sum"]
 
 
 async def burst(operator: Any, redis_url: str) -> None:
