@@ -15,7 +15,7 @@ from windlass.brokers import capabilities
 from windlass.brokers.base import Capability
 from windlass.canvas import handles
 from windlass.canvas.compile import Compiler, Entry, first_step
-from windlass.canvas.unfold import Given, Items, group_id, unfold, unfold_members
+from windlass.canvas.unfold import Given, Items, group_id, is_empty, unfold, unfold_members
 from windlass.continuations import Continuation
 from windlass.messages import Outgoing
 from windlass.publishing import announce_sent, retry_of
@@ -73,7 +73,8 @@ class Sending:
             items = self._unfolded()
             if items:
                 self.result = handles.result_of(items, self.app)
-                yield self._batch(self._first_messages(items))
+                if not is_empty(items[0]):
+                    yield self._batch(self._first_messages(items))
         if self._is_child and self._request is not None and self.result is not None:
             self._request.children.append(_as_child(self.result, self.app))
 

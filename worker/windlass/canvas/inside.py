@@ -41,9 +41,7 @@ class Built(NamedTuple):
     source: str = ""
 
 
-def following(
-    app: Windlass, sig: Signature[Any], args: Sequence[Any], request: Context
-) -> Built:
+def following(app: Windlass, sig: Signature[Any], args: Sequence[Any], request: Context) -> Built:
     """Build a canvas that is linked to a task.
 
     Args:

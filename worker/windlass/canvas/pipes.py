@@ -57,7 +57,8 @@ def folded(tasks: Iterable[_Any], app: Windlass | None = None) -> Any:
     members = list(tasks)
     steps: list[_Any] = []
     other = _add_all(steps, [*(task.clone() for task in members[:-1]), *members[-1:]])
-    return chain.of(steps, app) if other is None else other
+    # A chain of nothing but empty groups is one of them.
+    return chain.of(steps or members[:1], app) if other is None else other
 
 
 def is_empty(task: object) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from windlass import sending
-from windlass.canvas.names import CHUNKS, MAP, STARMAP
+from windlass.canvas.names import CHUNKS, GATHER, MAP, STARMAP
 from windlass.signature_data import listed
 from windlass.signatures import Signature, as_signature
 
@@ -125,6 +125,11 @@ def has_tasks(sig: Signature[Any]) -> bool:
     return True
 
 
+def is_empty(item: Item) -> bool:
+    """Whether it is a fork without members; only a canvas of nothing else has one."""
+    return isinstance(item, Fork) and not item.members
+
+
 def width(item: Item) -> int:
     """Return how many values an item has for what follows it."""
     return len(item.members) if isinstance(item, Fork) else 1
@@ -134,9 +139,9 @@ def _of_chain(sig: chain[Any], given: Given, place: Place) -> Items:
     args, _, options = sig.merged(given.args, {}, given.options)
     kwargs = {**sig.partial_kwargs(), **given.kwargs}
     tasks = [(index, task) for index, task in enumerate(sig.tasks) if has_tasks(task)]
-    # A chain of nothing but empty groups is one of them.
-    if not tasks:
-        tasks = [(i, task) for i, task in enumerate(sig.tasks) if task.subtask_type == "group"][:1]
+    if not tasks:  # a chain of nothing but empty groups is one of them
+        nothing = (unfold(task, Given(), place) for task in sig.tasks)
+        return next((items for items in nothing if items), [])
     items: Items = []
     for number, (index, task) in enumerate(tasks):
         is_first, is_last = number == 0, number == len(tasks) - 1
@@ -183,11 +188,11 @@ def unfold_members(
     """Yield the sequences of a group's members, each when it is needed; none is empty."""
     index = 0
     for number, (task, its) in enumerate(_members(sig, given)):
-        options = {**its.options, "group_id": its_id, "group_index": index}
-        items = unfold(task, its._replace(options=options), (*place, f"task {number} of a group"))
-        if items:
+        if has_tasks(task):
+            options = {**its.options, "group_id": its_id, "group_index": index}
+            inside = (*place, f"task {number} of a group")
+            yield unfold(task, its._replace(options=options), inside)
             index += 1
-            yield items
 
 
 def _members(sig: group[Any], given: Given) -> Iterator[tuple[Signature[Any], Given]]:
@@ -202,10 +207,22 @@ def _members(sig: group[Any], given: Given) -> Iterator[tuple[Signature[Any], Gi
                 task = task.clone()
                 task.link(as_signature(callback).clone().set(immutable=True))
         task = _with_links(task, {"link_error": options.get("link_error")}, is_last=False)
-        if task.subtask_type == "group":
-            yield from _members(task, its)  # type: ignore[arg-type]  # the kind says so
+        inner = _only_group(task)
+        if inner is not None:
+            yield from _members(inner, its)
         else:
             yield task, its
+
+
+def _only_group(task: Signature[Any]) -> group[Any] | None:
+    """Return the group that a member is: a chain of one task is that task."""
+    while task.subtask_type == "chain" and not (task.options or task.args):
+        inside = [inner for inner in task.kwargs["tasks"] if has_tasks(inner)]
+        if len(inside) != 1:
+            return None
+        task = inside[0]
+    found: Any = task
+    return found if task.subtask_type == "group" else None
 
 
 def _of_chord(sig: chord[Any], given: Given, place: Place) -> Items:
@@ -220,6 +237,8 @@ def _of_chord(sig: chord[Any], given: Given, place: Place) -> Items:
         body_options.pop(key, None)
     body = _with_links(body, options, is_last=True)
     inside = (*place, "the body of a chord")
+    if not has_tasks(body):  # an empty group: whatever the values are, it comes to []
+        body = Signature(GATHER, ([],), immutable=True, app=sig._app)
     if fork.members:
         return [fork, *unfold(body, Given(options=body_options), inside)]
     items = unfold(body, Given(([],), {}, body_options), inside)
