@@ -16,6 +16,8 @@ from typing import Any, cast
 from windlass.settings import celery_names, model
 
 PAGE = Path(__file__).parent / "reference" / "settings.md"
+#: Recorded from celery.app.defaults; the first line names the version.
+CELERY = Path(__file__).parent / "celery_settings.txt"
 
 INTRODUCTION = """\
 # Settings
@@ -59,6 +61,16 @@ Dropping them would change what an application does, so they are errors:
 |---|---|
 """
 
+WHOLE = """\
+## Every setting of Celery {version}
+
+Supported: the same name and meaning, in the tables above. No effect: accepted, for the reason
+given. Refused: an error that says what to use.
+
+| Setting | Here | Why, and what to use |
+|---|---|---|
+"""
+
 _TYPES = {
     "Any": "any",
     "bool": "true or false",
@@ -97,7 +109,31 @@ def render() -> str:
     parts.extend(f"| `{name}` | {why} |" for name, why in sorted(celery_names.MEANINGLESS.items()))
     parts += ["", REFUSED.rstrip()]
     parts.extend(f"| `{name}` | {why} |" for name, why in sorted(celery_names.REFUSED.items()))
+    version, names = celery_settings()
+    parts += ["", WHOLE.format(version=version).rstrip()]
+    parts.extend(f"| `{name}` | {' | '.join(fate(name))} |" for name in names)
     return "\n".join(parts) + "\n"
+
+
+def celery_settings() -> tuple[str, list[str]]:
+    """Return the version and the names of the recorded list."""
+    heading, *names = CELERY.read_text().splitlines()
+    match = re.search(r"celery ([\d.]+):", heading)
+    if match is None:
+        raise SystemExit(f"{CELERY} does not say of which version it is.")
+    return match[1], names
+
+
+def fate(name: str) -> tuple[str, str]:
+    """Return what becomes of one of Celery's settings, and why."""
+    if name in model.NAMES:
+        return "supported", ""
+    if name in celery_names.MEANINGLESS:
+        return "no effect", celery_names.MEANINGLESS[name]
+    why = celery_names.refusal(name)
+    if why is None:
+        raise SystemExit(f"Celery's setting {name} is neither supported nor explained.")
+    return "refused", why
 
 
 def _rows(group: type) -> Iterator[str]:

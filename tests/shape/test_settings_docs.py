@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import re
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -36,6 +37,31 @@ def test_settings_page_lists_every_setting_once() -> None:
     listed = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \| \S", page, re.MULTILINE)
 
     assert sorted(listed) == sorted(NAMES)
+
+
+def test_every_setting_of_celery_is_in_the_table_once_with_its_fate() -> None:
+    module = generator()
+    page = module.PAGE.read_text().split("## Every setting of Celery")[1]
+    listed = re.findall(r"^\| `(\w+)` \| (supported|no effect|refused) \| (.*) \|$", page, re.M)
+
+    assert [name for name, _, _ in listed] == module.celery_settings()[1]
+    assert len(listed) > 200
+    assert [name for name, fate, why in listed if fate != "supported" and not why] == []
+
+
+def test_recorded_list_is_that_of_the_celery_that_benchmarks_use() -> None:
+    """Celery lives in an environment of its own; without it the recorded list stands."""
+    python = ROOT / ".venv-bench" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("no .venv-bench here: `make bench` makes it")
+    code = (
+        "import celery; from celery.app import defaults; print(celery.__version__, "
+        "*sorted(name for name, _ in defaults.flatten(defaults.NAMESPACES)))"
+    )
+    answer = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    version, *names = answer.stdout.split()
+
+    assert (version, names) == generator().celery_settings()
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))

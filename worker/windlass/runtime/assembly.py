@@ -276,6 +276,8 @@ class _Builder:
 
     def _on_call(self, parts: Parts) -> Callable[[Any], None]:
         """Return what answers remote commands; it is imported when the first one comes."""
+        if not self._app.conf.current.worker_enable_remote_control:
+            return lambda _message: None
         started_at = monotonic()
         remote: Any = None
 

@@ -315,6 +315,9 @@ class WorkerSettings(_Group):
     """Seconds that running tasks get after SIGTERM; what is not done then is handed back. Keep it
     below the pod's termination grace period."""
 
+    worker_enable_remote_control: bool = True
+    """Answer the commands of `windlass inspect` and `windlass control`. Revokes are heard always."""
+
     worker_disable_rate_limits: bool = False
     """Ignore the rate limits of tasks."""
 
