@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import yaml
@@ -36,6 +37,8 @@ class Images:
 
     provider: Provider
     _made: dict[str, str] = field(default_factory=dict)
+    #: Scenes ask from threads of their own; a build uses all of the machine anyway.
+    _lock: RLock = field(default_factory=RLock)
 
     def tree(self, target: str) -> str:
         """The operator's or the worker's own image."""
@@ -62,16 +65,17 @@ class Images:
             folder: The application's, with a Dockerfile that begins FROM the worker's image.
             scratch: An empty folder for the Dockerfile with the image of this tree in its place.
         """
-        if str(folder) not in self._made:
-            lines = (folder / "Dockerfile").read_text()
-            file = scratch / "Dockerfile"
-            # The base argument has to be taken, or buildah complains.
-            first = f"ARG PYTHON_IMAGE\nFROM {self.tree('worker')}"
-            file.write_text(re.sub(r"(?m)^FROM \S+", first, lines, count=1))
-            name = "windlass.test/" + re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")
-            built = ImageBuild(name=name, context=folder, file=file)
-            self._made[str(folder)] = self._load(self.provider.build(built))
-        return self._made[str(folder)]
+        with self._lock:
+            if str(folder) not in self._made:
+                lines = (folder / "Dockerfile").read_text()
+                file = scratch / "Dockerfile"
+                # The base argument has to be taken, or buildah complains.
+                first = f"ARG PYTHON_IMAGE\nFROM {self.tree('worker')}"
+                file.write_text(re.sub(r"(?m)^FROM \S+", first, lines, count=1))
+                name = "windlass.test/" + re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")
+                built = ImageBuild(name=name, context=folder, file=file)
+                self._made[str(folder)] = self._load(self.provider.build(built))
+            return self._made[str(folder)]
 
     def _load(self, reference: str) -> str:
         self.provider.load(reference)
@@ -84,8 +88,6 @@ class Images:
             "image": dict(zip(("repository", "tag"), operator.rsplit(":", 1), strict=True)),
             "redis": {
                 "image": dict(zip(("repository", "tag"), redis.rsplit(":", 1), strict=True)),
-                # The test clusters have no storage class.
-                "persistence": {"enabled": False},
             },
         }
 

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 
 from operator_release import EXAMPLES, Application
+from side_by_side import Stage, side_by_side
 from windlass_cluster.commands import wait_until
 
 pytestmark = pytest.mark.e2e
-
-Example = Callable[[str], Application]
-
-
-def _apply(example: Example, folder: str, *files: str) -> Application:
-    made = example(folder)
-    for file in files:
-        made.apply_file(EXAMPLES / folder / file)
-    return made
 
 
 def _fetch(url: str, body: Any = None) -> Any:
@@ -31,8 +22,9 @@ def _fetch(url: str, body: Any = None) -> Any:
         return json.load(answer)
 
 
-def test_02_web_app_enqueues_by_its_binding(example: Example) -> None:
-    shop = _apply(example, "02-web-app", "queue.yaml")
+@side_by_side
+def test_02_web_app_enqueues_by_its_binding(stage: Stage) -> None:
+    shop = stage.example("02-web-app", "queue.yaml")
     (web, service) = yaml.safe_load_all((EXAMPLES / "02-web-app" / "web.yaml").read_text())
     web["spec"]["template"]["spec"]["containers"][0]["image"] = shop.image
     shop.namespace.apply(web, service)
@@ -53,8 +45,9 @@ def test_02_web_app_enqueues_by_its_binding(example: Example) -> None:
     assert states[-1] == {"state": "SUCCESS", "bill": "Ann pays 12.50"}
 
 
-def test_03_urgent_work_and_high_priority_overtake_bulk(example: Example) -> None:
-    letters = _apply(example, "03-priorities", "queue.yaml")
+@side_by_side
+def test_03_urgent_work_and_high_priority_overtake_bulk(stage: Stage) -> None:
+    letters = stage.example("03-priorities", "queue.yaml")
     letters.start(
         "send",
         """
@@ -74,8 +67,9 @@ def test_03_urgent_work_and_high_priority_overtake_bulk(example: Example) -> Non
     assert letters.answer("send", timeout_s=150) == [True, True]
 
 
-def test_04_scheduled_task_finds_a_worker_that_was_not_there_before(example: Example) -> None:
-    reminders = _apply(example, "04-scheduled-at-zero", "queue.yaml")
+@side_by_side
+def test_04_scheduled_task_finds_a_worker_that_was_not_there_before(stage: Stage) -> None:
+    reminders = stage.example("04-scheduled-at-zero", "queue.yaml")
     reminders.start(
         "send",
         """
@@ -104,8 +98,9 @@ def test_04_scheduled_task_finds_a_worker_that_was_not_there_before(example: Exa
     assert len(reminders.workers("reminders")) == 1
 
 
-def test_05_release_stops_nobody_at_work(example: Example) -> None:
-    films = _apply(example, "05-long-tasks-rollout", "queue.yaml")
+@side_by_side
+def test_05_release_stops_nobody_at_work(stage: Stage) -> None:
+    films = stage.example("05-long-tasks-rollout", "queue.yaml")
     films.namespace.wait("workerpool/films", until="condition=Ready", timeout_s=90)
     films.start(
         "send",
@@ -113,7 +108,7 @@ def test_05_release_stops_nobody_at_work(example: Example) -> None:
         import json, time
         from tasks import render
 
-        long = render.delay(40)
+        long = render.delay(25)
         while long.state != "STARTED":
             time.sleep(0.1)
         print("STARTED", flush=True)
@@ -137,8 +132,9 @@ def test_05_release_stops_nobody_at_work(example: Example) -> None:
     assert len(deployments["items"]) == 1
 
 
-def test_06_kubectl_scale_and_an_hpa_decide(example: Example) -> None:
-    sums = _apply(example, "06-manual-hpa", "queue.yaml")
+@side_by_side
+def test_06_kubectl_scale_and_an_hpa_decide(stage: Stage) -> None:
+    sums = stage.example("06-manual-hpa", "queue.yaml")
     sums.namespace.wait("workerpool/sums", until="condition=Ready", timeout_s=90)
     sums.wait_replicas("sums", 1, timeout_s=60)
 
@@ -148,6 +144,30 @@ def test_06_kubectl_scale_and_an_hpa_decide(example: Example) -> None:
     sums.apply_file(EXAMPLES / "06-manual-hpa" / "hpa.yaml")
     # Its minimum counts without any metric.
     sums.wait_replicas("sums", 3, timeout_s=90)
+    if stage.has_metrics:
+        _scaled_by_load(sums)
     sums.namespace.kubectl("delete", "hpa/sums")
     sums.namespace.kubectl("scale", "wp/sums", "--replicas=0")
     sums.wait_replicas("sums", 0, timeout_s=90)
+
+
+def _scaled_by_load(sums: Application) -> None:
+    """The HPA reads the CPU of the pool's pods by status.selector, and writes the scale."""
+    sums.start(
+        "load",
+        """
+        from tasks import add
+        while True:
+            for result in add.send_many([(n, n) for n in range(200)]):
+                result.get(timeout=90)
+        """,
+        queue="sums",
+    )
+    sums.wait_replicas("sums", 4, timeout_s=180)
+    assert sums.pool("sums")["spec"]["replicas"] == 4
+    status = sums.namespace.get("hpa/sums")["status"]
+    (metric,) = status["currentMetrics"]
+    assert metric["resource"]["current"]["averageUtilization"] > 0
+    conditions = {one["type"]: one["status"] for one in status["conditions"]}
+    assert conditions["ScalingActive"] == "True"
+    sums.namespace.kubectl("delete", "pod/load", "--grace-period=1", "--timeout=60s")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from operator_release import Application
+from side_by_side import Stage, side_by_side
 
 pytestmark = pytest.mark.e2e
 
@@ -20,7 +21,9 @@ def _pool(name: str, image: str, **spec: Any) -> dict[str, Any]:
     return {**_QUEUE, "kind": "WorkerPool", "metadata": {"name": name}, "spec": fields}
 
 
-def test_pods_that_cannot_start_say_why_in_the_condition(application: Application) -> None:
+@side_by_side
+def test_pods_that_cannot_start_say_why_in_the_condition(stage: Stage) -> None:
+    application = stage.application(Path(__file__).parent / "app")
     image = application.image
     nowhere = {"spec": {"nodeSelector": {"there-is": "no-such-node"}}}
     application.namespace.apply(
