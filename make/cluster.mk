@@ -5,7 +5,6 @@ NODES ?= 1
 TARGET ?= worker
 cluster_tool = PYTHONPATH=tests/cluster $(PY) -m windlass_cluster $(if $(PROVIDER),--provider $(PROVIDER))
 
-# `make test` leaves tests/e2e/operator to a target of its own: it alone takes half of CI's time.
 .PHONY: test-operator cluster-up cluster-down cluster-status kubectl helm cluster-load test-kube test-cluster
 
 cluster-up: venv ## bring up a Kubernetes for tests (NODES=2, METRICS=1, PROVIDER=…)
@@ -33,8 +32,8 @@ test-kube: venv ## tests on a real API server, without nodes
 
 test-cluster: venv ## tests on a real API server and in a whole cluster; both are ended after them
 	@$(cluster_tool) prepare
-	@$(PY) -m pytest tests/kube tests/e2e --ignore=tests/e2e/operator -q $(ARGS)
+	@$(PY) -m pytest tests/kube tests/e2e -q $(ARGS)
 
-test-operator: venv ## the chart, the main job and the examples in a whole cluster (about ten minutes)
+test-operator: venv ## of those, only the chart, the main job and the examples
 	@$(cluster_tool) prepare
 	@$(PY) -m pytest tests/e2e/operator -q $(ARGS)
