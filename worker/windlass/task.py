@@ -186,7 +186,7 @@ class Task(TaskOptions, Calling[P, R], hooks.Hooks):
         """
         request = self.request
         if request.then is None or request.group is None:
-            text = f"Task {self.name!r} is not in the header of a chord: nothing waits for it there."
+            text = f"Task {self.name!r} is not in the header of a chord: no body waits for it."
             raise ValueError(text)
         if lazy or sig.subtask_type is not None:
             text = "add_to_chord takes a plain signature, such as task.s(1), and sends it itself."

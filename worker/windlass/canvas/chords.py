@@ -22,7 +22,9 @@ _RESERVED = ("kwargs", "header", "body")
 
 
 class chord(Composite[R], kind="chord"):  # noqa: N801 - Celery's name
-    """A group and what is done with its values: `chord([a.s(1), b.s(2)], c.s())` is c([a(1), b(2)]).
+    """A group, and what is done with its values.
+
+    `chord([a.s(1), b.s(2)], c.s())` is c([a(1), b(2)]), as is `group(a.s(1), b.s(2)) | c.s()`.
 
     Args:
         header: Signatures, a group, or one signature.

@@ -64,7 +64,8 @@ class Sending:
         self._given = Given(args, kwargs, own)
         self._is_child = options.get("add_to_parent") is not False
         self._request: Context | None = context.sending_request()
-        self._compiler = Compiler(self.app, self._request and self._request.stamps)
+        request = self._request
+        self._compiler = Compiler(self.app, None if request is None else request.stamps)
 
     def __iter__(self) -> Iterator[Batch]:
         if self._sig.subtask_type == "group":

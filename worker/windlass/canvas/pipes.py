@@ -8,7 +8,7 @@
     chain ending in a chord | any             its body is body | any
     any   | group([])                         as it was (after a chain or a group)
 
-A group of one is a group everywhere: its value is a list of one. (Celery unrolls it in some places.)
+A group of one is a group everywhere: its value is a list of one. (Celery unrolls some of them.)
 """
 
 from __future__ import annotations
@@ -82,24 +82,28 @@ def _after_chain(left: chain[Any], right: _Any) -> Any:
 def _add(steps: list[_Any], task: _Any) -> _Any | None:
     """Add a task to the steps of a chain; what is returned is no chain, and takes their place."""
     last = steps[-1] if steps else None
-    if is_empty(task):
-        return None
     if isinstance(task, chain):
         return _add_all(steps, task.unchain_tasks())
     if isinstance(task, group):
-        if last is None:
+        if last is None and not is_empty(task):
             return task
-        if isinstance(last, chord):
-            steps[-1] = _with_body(last, task)
-            return None
+        if not is_empty(task):
+            _add_group(steps, task)
     elif isinstance(last, group):
         _close(steps, chord(last, task, app=last._app))
-        return None
     elif isinstance(last, chord) and not isinstance(task, chord):
         steps[-1] = _with_body(last, task)
-        return None
-    steps.append(task)
+    else:
+        steps.append(task)
     return None
+
+
+def _add_group(steps: list[_Any], task: group[Any]) -> None:
+    last = steps[-1]
+    if isinstance(last, chord):
+        steps[-1] = _with_body(last, task)
+    else:
+        steps.append(task)
 
 
 def _add_all(steps: list[_Any], tasks: Sequence[_Any]) -> _Any | None:

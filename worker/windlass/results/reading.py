@@ -19,7 +19,6 @@ from windlass.shared import current_app
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
-    from windlass.results.handle import AsyncResult
 
 #: Called with the handle once its outcome is known.
 OnReady = Callable[[Any], object]

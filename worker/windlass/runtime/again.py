@@ -6,6 +6,7 @@ Next in the walk: `windlass.runtime.outcome`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +131,8 @@ def replacement(run: Run, pending: PendingReplacement) -> Retried | Stepped:
 
 def _other_call(run: Run, signature: Signature[Any]) -> Outgoing:
     request = run.request
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
     app = run.task.app
     options = {
         **signature.options,
