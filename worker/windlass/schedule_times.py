@@ -22,6 +22,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from windlass.schedule_fields import Fields
 
 _DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
 _NOON = time(12)
 _HOURS = 24
 
@@ -71,15 +72,9 @@ def _next_day(fields: Fields, day: date) -> date:
 
 
 def _first_of_day(fields: Fields, day: date, after: datetime, zone: tzinfo) -> datetime | None:
-    if _has_jump(day, zone):
-        times = [
-            moment
-            for hour in fields.hour
-            for minute in fields.minute
-            for moment in _moments(fields, datetime.combine(day, time(hour, minute)), zone)
-            if moment > after
-        ]
-        return min(times, default=None)
+    jump = _jump_near(day, zone)
+    if jump:
+        return _first_near_jump(fields, day, after, zone, jump + _HOUR)
     wall = after.astimezone(zone)
     if wall.date() > day:
         return None
@@ -102,12 +97,37 @@ def _first_time(fields: Fields, after: time | None) -> time | None:
     return time(hours[at], minutes[0]) if at < len(hours) else None
 
 
-def _has_jump(day: date, zone: tzinfo) -> bool:
-    """Whether the clock may jump on this day, or so near to it that it matters."""
-    offsets = {
-        datetime.combine(near, _NOON, zone).utcoffset() for near in (day - _DAY, day, day + _DAY)
-    }
-    return len(offsets) > 1
+def _first_near_jump(
+    fields: Fields, day: date, after: datetime, zone: tzinfo, margin: timedelta
+) -> datetime | None:
+    """Look at each time of the day by itself; of hours that cannot matter at none.
+
+    Args:
+        fields: What has to match.
+        day: A day near which the clock jumps.
+        after: An aware time.
+        zone: Whose clock jumps.
+        margin: How far from the begin of its hour a time may be, at most.
+    """
+    first: datetime | None = None
+    for hour in sorted(fields.hour):
+        begin = datetime.combine(day, time(hour), zone).astimezone(UTC)
+        if begin + margin < after:
+            continue
+        if first is not None and begin - margin > first:
+            break
+        for minute in fields.minute:
+            for moment in _moments(fields, datetime.combine(day, time(hour, minute)), zone):
+                if moment > after and (first is None or moment < first):
+                    first = moment
+    return first
+
+
+def _jump_near(day: date, zone: tzinfo) -> timedelta:
+    """Return by how much the clock jumps on this day, or so near to it that it matters."""
+    noons = (datetime.combine(near, _NOON, zone) for near in (day - _DAY, day, day + _DAY))
+    offsets = [noon.utcoffset() or timedelta() for noon in noons]
+    return max(offsets) - min(offsets)
 
 
 def _moments(fields: Fields, wall: datetime, zone: tzinfo) -> list[datetime]:

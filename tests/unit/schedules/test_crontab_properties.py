@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from windlass.schedule_fields import Fields
@@ -72,6 +72,7 @@ def is_due_at(fields: Fields, moment: datetime, zone: ZoneInfo) -> bool:
     )
 
 
+@settings(deadline=None)  # a machine may be slow
 @given(data=st.data(), zone=zones, fields=specs)
 def test_near_a_jump_the_next_time_is_the_first_that_the_rule_allows(
     data: st.DataObject, zone: ZoneInfo, fields: Fields
