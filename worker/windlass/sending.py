@@ -28,6 +28,7 @@ from windlass.task_annotations import annotate
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
+    from windlass.context import Context
     from windlass.settings.model import Settings
     from windlass.task import Task
 
@@ -123,9 +124,7 @@ class Plan:
         if parent is None or self.is_placed:
             tail = self.head + body
         else:
-            headers = msgspec.structs.replace(
-                self.headers, root_id=parent.root_id or parent.id, parent_id=parent.id
-            )
+            headers = child_headers(self.headers, parent)
             tail = messages.encode_tail(self.address, headers, body)
         return self._outgoing(tail, message_id)
 
@@ -134,9 +133,7 @@ class Plan:
         self._check_size(len(self.head) + len(body))
         encoding, headers, parent = self.compression, self.headers, context.sending_request()
         if parent is not None and not self.is_placed:
-            headers = msgspec.structs.replace(
-                headers, root_id=parent.root_id or parent.id, parent_id=parent.id
-            )
+            headers = child_headers(headers, parent)
         headers = msgspec.structs.replace(headers, content_encoding=encoding)
         packed = compression.compress(body, encoding or "zlib")
         return self._outgoing(messages.encode_tail(self.address, headers, packed), message_id)
@@ -165,6 +162,17 @@ class Plan:
         self.headers = msgspec.structs.replace(self.headers, **headers)
         self.head = messages.encode_tail(self.address, self.headers, b"")
         self.is_placed = True
+
+
+def child_headers(headers: Headers, parent: Context) -> Headers:
+    """Return the headers of a message that a task sends: its place in the tree, and its stamps."""
+    headers = msgspec.structs.replace(
+        headers, root_id=parent.root_id or parent.id, parent_id=parent.id
+    )
+    if parent.stamps:
+        headers.stamps = {**parent.stamps, **(headers.stamps or {})}
+        headers.stamped_headers = sorted(headers.stamps)
+    return headers
 
 
 def build(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from windlass import context, signals
 from windlass.brokers import capabilities
 from windlass.brokers.base import Capability
-from windlass.canvas import handles
+from windlass.canvas import handles, outline
 from windlass.canvas.compile import Compiler, Entry, first_step
 from windlass.canvas.unfold import Given, Items, group_id, is_empty, unfold, unfold_members
 from windlass.continuations import Continuation
@@ -65,13 +65,14 @@ class Sending:
         self._is_child = options.get("add_to_parent") is not False
         self._request: Context | None = context.sending_request()
         request = self._request
+        self._items: Items = []
         self._compiler = Compiler(self.app, None if request is None else request.stamps)
 
     def __iter__(self) -> Iterator[Batch]:
         if self._sig.subtask_type == "group":
             yield from self._group()
         else:
-            items = self._unfolded()
+            items = self._items = self._unfolded()
             if items:
                 self.result = handles.result_of(items, self.app)
                 if not is_empty(items[0]):
@@ -116,6 +117,10 @@ class Sending:
             capabilities.require(self.app.broker, [Capability.JOINS], what)
         return Batch(messages, continuations)
 
+    def keep_outline(self) -> None:
+        """Store what `windlass graph` draws; after the messages, since nothing depends on it."""
+        outline.save(self._items, self.result, self.app)
+
     def announce(self) -> None:
         """Send after_task_publish for the messages of the last batch."""
         published, self._compiler.published = self._compiler.published, []
@@ -134,6 +139,7 @@ def send(
         sending.app.broker.enqueue(messages, sending.retry, continuations)
         if signals.after_task_publish.connections:
             sending.announce()
+    sending.keep_outline()
     return sending.result
 
 
@@ -144,11 +150,14 @@ async def asend(
     options: Mapping[str, Any],
 ) -> Any:  # as `send`
     """Send a canvas without blocking the event loop."""
+    import asyncio  # noqa: PLC0415 - 5 MB, for those who await only
+
     sending = Sending(sig, args, kwargs, options)
     for messages, continuations in sending:
         await sending.app.broker.aenqueue(messages, sending.retry, continuations)
         if signals.after_task_publish.connections:
             sending.announce()
+    await asyncio.to_thread(sending.keep_outline)
     return sending.result
 
 

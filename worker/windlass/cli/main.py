@@ -41,6 +41,7 @@ _COMMANDS = {
     "call": "windlass.cli.tasks:call",
     "result": "windlass.cli.tasks:result",
     "report": "windlass.cli.report:report",
+    "graph": "windlass.cli.graph:graph",
 }
 _CELERY_COMMANDS = {
     "multi": "start workers with systemd, or as a Kubernetes Deployment",
@@ -48,7 +49,6 @@ _CELERY_COMMANDS = {
     "flower": "events come in a later version; GET /metrics of a worker shows its tasks",
     "amqp": "there is no AMQP broker yet",
     "list": "`windlass inspect active_queues` lists what workers serve",
-    "graph": "there is nothing to draw",
     "migrate": "drain the old workers instead: docs/how-to/migrate-from-celery.md",
     "upgrade": "Celery's old setting names are read as they are, with a namespace",
     "logtool": "logs are JSON in a pod: any log tool reads them",

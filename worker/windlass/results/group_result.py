@@ -95,6 +95,9 @@ class GroupResult(ResultSet[R], ResultTree):
         saved: Any = result_from_tuple(codec.decode_meta(id, raw, {"json"}).result, app, backend)
         return saved  # type: ignore[no-any-return]
 
+    def _with_members(self) -> Any:
+        return self if self.results else self.restore(self.id, app=self.app) or self
+
     def _members_as_tuples(self) -> list[Any] | None:
         return [result.as_tuple() for result in self.results]
 

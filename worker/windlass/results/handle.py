@@ -51,7 +51,8 @@ class AsyncResult(ResultReader, Generic[R]):
         meta = self._known()
         if meta.status == states.PENDING:
             return None
-        return [result_from_tuple(child, self._app, self._backend) for child in meta.children]
+        known = (result_from_tuple(child, self._app, self._backend) for child in meta.children)
+        return [child._with_members() for child in known]
 
     def get(  # noqa: PLR0913 - Celery's signature
         self,

@@ -37,6 +37,10 @@ class ResultTree(ResultBase):
     def _members_as_tuples(self) -> list[Any] | None:
         return None
 
+    def _with_members(self) -> Any:
+        """Return it as it is; a group that is known by its id alone with what was saved of it."""
+        return self
+
     def as_list(self) -> list[str]:
         """Return the id and those of the parents, from here to the root."""
         return [self._this().id, *(node.id for node in self.parents())]

@@ -93,16 +93,26 @@ def about(run: Run) -> codec.About:
     """Return what is stored beside the outcome."""
     request, spec = run.request, run.spec
     children = request.__dict__.get("children")
+    known = [child.as_tuple() for child in children] if children and run.task.trail else []
+    if request.then is not None and request.then.index == 0:
+        known.append(_next_step(request.then.id))
     return codec.About(
         now_ms=int(run.now_ms),
         serializer=spec.serializer,
         max_bytes=spec.max_bytes,
         compression=spec.settings.result_compression,
-        children=[child.as_tuple() for child in children] if children and run.task.trail else (),
+        children=known,
         parent_id=request.parent_id,
         group_id=request.group,
         extended=_extended(run) if spec.settings.result_extended else None,
     )
+
+
+def _next_step(continuation_id: str) -> tuple[tuple[str, None], list[Any] | None]:
+    """Return what a workflow goes on with, as a child: a task, or a group by its id alone."""
+    if continuation_id.endswith("+"):
+        return (continuation_id[:-1], None), []
+    return (continuation_id, None), None
 
 
 def _extended(run: Run) -> Extended:
