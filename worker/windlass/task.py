@@ -21,6 +21,7 @@ from windlass.arguments import ArgumentCheck
 from windlass.calling import Calling
 from windlass.context import Context, PendingReplacement, PendingRetry
 from windlass.errors import Ignore, Retry
+from windlass.on_commit import OnCommit
 from windlass.pydantic_arguments import ModelCoder
 from windlass.results.handle import AsyncResult
 from windlass.retries import RetryPolicy
@@ -41,7 +42,7 @@ _WORKED_OUT = ("_plan", "_spec", "check_arguments", "models", "is_async")
 _WORKED_OUT_FROM = frozenset((*TaskOptions.__annotations__, *hooks.NAMES, "run"))
 
 
-class Task(TaskOptions, Calling[P, R], hooks.Hooks):
+class Task(TaskOptions, Calling[P, R], OnCommit, hooks.Hooks):
     """A unit of work that workers run. Made by `@app.task`, or by subclassing.
 
     There is one instance per app and process: attributes are shared by all calls, and only

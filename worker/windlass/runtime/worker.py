@@ -146,6 +146,8 @@ class Worker:
         """
         app, options = self._app, self._options
         app.finalize()
+        if "django" in sys.modules:
+            importlib.import_module("windlass.contrib.django").install_where_used()
         signals.worker_init.send(self)
         refuse_impossible(app, options, self._pool)
         if self._pool.has_own_process:
