@@ -23,7 +23,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 #: At once: more than there are objects worked on, so that the Lease never waits for a free one.
 _CONNECTIONS = 64
 #: Objects a page of a listing.
-_PAGE = 200
+_PAGE = 500
 #: kind -> (API prefix, plural).
 _PLACES = {
     "TaskQueue": ("/apis/windlass.dev/v1alpha1", "taskqueues"),

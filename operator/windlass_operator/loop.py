@@ -12,7 +12,7 @@ import contextlib
 import random
 import time
 from collections import defaultdict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -96,7 +96,6 @@ class Loop:
         self._called = asyncio.Event()
         #: What a plan of this tick waits for is looked at again after so long.
         self._look_again_s = float("inf")
-        self._slots = asyncio.Semaphore(_AT_ONCE)
         self._loop = asyncio.get_running_loop()
         self._watch = WorkWatch(
             lambda url: brokers.client(url, "default").links,
@@ -149,22 +148,19 @@ class Loop:
         self._after_survey(world)
         self._histories.follow(world, self._brokers)
         build_views(world, self._brokers, self._histories)
-        jobs = [
-            self._guarded(kind, key, self._invalid(kind, key, error, now_s))
+        await self._each(
+            (kind, key, self._invalid(kind, key, error, now_s))
             for (kind, key), error in world.invalid.items()
-        ]
-        jobs += [
-            self._guarded("TaskQueue", key, self._queue(world, key, now_s))
+        )
+        await self._each(
+            ("TaskQueue", key, self._queue(world, key, now_s))
             for key in world.queues
             if not self._quiet.is_quiet("TaskQueue", key, self._seen_queue(world, key), now_s)
-        ]
-        await asyncio.gather(*jobs)
-        await asyncio.gather(
-            *(
-                self._guarded("WorkerPool", key, self._pool(world, key, now_s))
-                for key in world.pools
-                if not self._quiet.is_quiet("WorkerPool", key, self._seen_pool(world, key), now_s)
-            )
+        )
+        await self._each(
+            ("WorkerPool", key, self._pool(world, key, now_s))
+            for key in world.pools
+            if not self._quiet.is_quiet("WorkerPool", key, self._seen_pool(world, key), now_s)
         )
         self._forget(world)
         self._watch.watch(self._sleeping(world))
@@ -186,14 +182,23 @@ class Loop:
             if known is not None and known.error is BrokerError.AUTH_FAILED:
                 self._addresses.forget_secrets(key[0])
 
+    async def _each(self, jobs: Iterable[tuple[str, Key, Awaitable[None]]]) -> None:
+        """Do all of them, some at once; each is made when it is its turn."""
+        left = iter(jobs)
+
+        async def work() -> None:
+            # Decided only when it can be carried out, and the Lease is renewed in between: a
+            # thousand decisions in a row would keep it waiting.
+            for kind, key, job in left:
+                await self._guarded(kind, key, job)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
+
     async def _guarded(self, kind: str, key: Key, job: Awaitable[None]) -> None:
         """A mistake of ours that one object brings out stops nobody else's."""
         try:
-            # Decided only when it can be carried out, and the Lease is renewed in between: a
-            # thousand decisions in a row would keep it waiting.
-            async with self._slots:
-                await asyncio.sleep(0)
-                await job
+            await job
         except NotLeaderError:
             raise
         except Exception as error:

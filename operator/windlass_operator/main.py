@@ -16,6 +16,7 @@ import kopf
 
 from windlass import log as logs
 from windlass.errors import WindlassError
+from windlass_operator import allocator
 from windlass_operator.addresses import Addresses
 from windlass_operator.apply import Applier
 from windlass_operator.brokers import Brokers
@@ -79,6 +80,7 @@ class Operator:
 
     async def run(self) -> int:
         """Run until told to stop (0) or until a part has ended by itself (1)."""
+        allocator.limit_arenas()
         await self.health.start(self.settings.health_host, self.settings.health_port)
         stopping = asyncio.create_task(self._stop.wait())
         acquiring = asyncio.create_task(self.leader.acquire())
@@ -131,6 +133,7 @@ class Operator:
     async def _tick(self) -> None:
         await self.resync.first()
         self._is_running = True
+        allocator.give_back()
         await self.loop.run()
 
     def _is_behind(self) -> str:

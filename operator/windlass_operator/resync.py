@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from windlass import log as logs
+from windlass_operator import allocator
 from windlass_operator.desired.names import MANAGED_BY, OPERATOR, POOL
 from windlass_operator.kube import Kube, KubeError
 from windlass_operator.store import Key, Store, key_of
@@ -61,6 +62,7 @@ class Resync:
         while True:
             await asyncio.sleep(pause_s)
             pause_s = PERIOD_S if await self._try() else _RETRY_S
+            allocator.give_back()
 
     async def _try(self) -> bool:
         try:
