@@ -216,13 +216,11 @@ class _Attempt:
             self._again(pending)
             return None
         request = self._request
-        signature: Signature[Any] = pending.signature.clone(task_id=request.id)
-        for linked in request.callbacks or ():
-            signature.link(linked)
-        for linked in request.errbacks or ():
-            signature.link_error(linked)
-        replaced: EagerResult[Any] = signature.apply(throw=self._throw)
-        return replaced
+        # Hardly a task is replaced.
+        from windlass.canvas.inside import in_place_of  # noqa: PLC0415
+
+        signature = in_place_of(self._task.app, pending.signature, request)
+        return signature.apply(task_id=request.id, throw=self._throw)
 
     def _again(self, pending: PendingRetry) -> None:
         """Prepare the next run: under the same id, at once."""

@@ -67,6 +67,18 @@ def replacing(app: Windlass, sig: Signature[Any], request: Context, then: Then |
     Raises:
         ValueError: There is no task in it.
     """
+    sig = in_place_of(app, sig, request)
+    options = {
+        "task_id": request.id,
+        "group_id": request.group,
+        "group_index": request.group_index,
+    }
+    given = Given(options={key: value for key, value in options.items() if value is not None})
+    return _built(app, sig, given, request, parent_id=request.parent_id, then=then)
+
+
+def in_place_of(app: Windlass, sig: Signature[Any], request: Context) -> Signature[Any]:
+    """Return a copy that has one value and the links of the task that it replaces."""
     if sig.subtask_type == "group" or sig.task == "celery.chunks":
         header: Any = sig if sig.subtask_type == "group" else sig.group()  # type: ignore[attr-defined]
         gather: Signature[Any] = Signature(GATHER, options={"queue": request.queue})
@@ -77,13 +89,7 @@ def replacing(app: Windlass, sig: Signature[Any], request: Context, then: Then |
         sig.link(callback)
     for errback in request.errbacks or ():
         sig.link_error(errback)
-    options = {
-        "task_id": request.id,
-        "group_id": request.group,
-        "group_index": request.group_index,
-    }
-    given = Given(options={key: value for key, value in options.items() if value is not None})
-    return _built(app, sig, given, request, parent_id=request.parent_id, then=then)
+    return sig
 
 
 def added(
