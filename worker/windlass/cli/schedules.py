@@ -64,7 +64,14 @@ def show(common: Common, name: str) -> None:
 
 @schedules.command("next")
 @click.argument("name", required=False)
-@click.option("-n", "--count", type=click.IntRange(1, 1000), default=5, show_default=True)
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="How many times to show.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array of {name, at_ms}.")
 @shared
 def next_(common: Common, name: str | None, count: int, as_json: bool) -> None:

@@ -56,7 +56,6 @@ if fires and latest ~= '' and now > tonumber(latest) then return {'LATE', now} e
 local what, fired = fires and 'FIRED' or 'MISSED', tonumber(kept[4] or '0')
 local active = fold(schedule, runs, messages, dead, condemned, now)
 if fires and overlap == 'Forbid' and #active > 0 then what = 'OVERLAP' end
-redis.call('HSET', schedule, 'last', ARGV[4], 'active', table.concat(active, ','))
 if missed > 0 then
   redis.call('HINCRBY', schedule, 'missed', missed)
   redis.call('HSET', schedule, 'last_missed', ARGV[4])
@@ -70,8 +69,11 @@ if what == 'FIRED' then
     if redis.call('HINCRBY', stats, 'enqueued', 1) == 1 then redis.call('SADD', queues, queue) end
   end
   fired = fired + 1
-  redis.call('HSET', schedule, 'fired', fired, 'fired_at', now, 'last_fired', ARGV[4])
-  note_run(schedule, runs, active, nominal, id)
+  note_run(runs, active, nominal, id)
+  redis.call('HSET', schedule, 'last', ARGV[4], 'active', table.concat(active, ','), 'fired', fired,
+    'fired_at', now, 'last_fired', ARGV[4])
+else
+  redis.call('HSET', schedule, 'last', ARGV[4], 'active', table.concat(active, ','))
 end
 if next_at == '' or (max_runs > 0 and fired >= max_runs) then
   redis.call('ZADD', schedules, 'inf', name)

@@ -38,7 +38,8 @@ local raw = stamp(now, priority, when, absolute(now, expires), tail)
 if redis.call('HSETNX', messages, id, raw) == 1 then
   place(now, ready, scheduled, wake_list, idle, id, priority, when)
   if redis.call('HINCRBY', stats, 'enqueued', 1) == 1 then redis.call('SADD', queues, queue) end
-  note_run(schedule, runs, active, nominal, id)
+  note_run(runs, active, nominal, id)
 end
+redis.call('HSET', schedule, 'active', table.concat(active, ','))
 redis.call('HINCRBY', schedule, 'triggered', 1)
 return 1

@@ -31,10 +31,9 @@ local function fold(schedule, runs, messages, dead, condemned, now)
   return active
 end
 
--- note_run(schedule, runs, active, nominal, id): add a run to those that have not ended, 100 at most.
-local function note_run(schedule, runs, active, nominal, id)
+-- note_run(runs, active, nominal, id): add a run to those that have not ended, 100 at most.
+local function note_run(runs, active, nominal, id)
   active[#active + 1] = string.format('%d:%s', nominal, id)
   while #active > 100 do redis.call('HDEL', runs, string.match(table.remove(active, 1), ':(.*)$')) end
   redis.call('HSET', runs, id, '')
-  redis.call('HSET', schedule, 'active', table.concat(active, ','))
 end
