@@ -7,10 +7,12 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol
 
 import pytest
 
+from redis_server import RedisServer
 from waiting import aeventually, eventually
 from windlass import Windlass
 from windlass.errors import OperationalError
@@ -18,6 +20,7 @@ from windlass.results import codec
 from windlass.results.base import ResultBackend
 from windlass.results.codec import About
 from windlass.results.memory import MemoryResults
+from windlass.results.outbox import OutboxResults
 
 SOON = 20  # seconds: bounds a failing test, never slows a passing one
 
@@ -71,7 +74,61 @@ def _redis(request: Any) -> Iterator[Sample]:
     sample.app.close()
 
 
-@pytest.fixture(params=[_memory, _redis], ids=["memory", "redis"])
+class OutboxSample(RedisSample):
+    """Results in another Redis than the broker's.
+
+    Args:
+        broker: Its address.
+        client: A client of the broker.
+        store: Where results are kept.
+        is_copied: Every outcome is copied before anybody can look.
+    """
+
+    def __init__(self, broker: str, client: Any, store: str, *, is_copied: bool) -> None:
+        self.app = Windlass("conformance", broker=broker, backend=store, set_as_current=False)
+        backend = self.app.backend
+        assert isinstance(backend, OutboxResults)
+        self.outbox = backend
+        self.backend: ResultBackend = backend
+        self._client = client
+        if is_copied:
+            store_raw, copier = self.outbox.store_raw, self.outbox.copier()
+
+            def store_and_copy(task_id: str, payload: bytes, ttl_ms: int) -> None:
+                store_raw(task_id, payload, ttl_ms)
+                eventually(lambda: copier.run_once() == 0)
+
+            self.outbox.store_raw = store_and_copy  # type: ignore[method-assign]
+
+    async def close_loop(self) -> None:
+        await super().close_loop()
+        await self.outbox.aclose()
+
+
+def _outbox(request: Any, *, is_copied: bool) -> Iterator[Sample]:
+    store: RedisServer = request.getfixturevalue("result_store")
+    store.flush()
+    url, client = (request.getfixturevalue(f"redis_{name}") for name in ("unix_url", "client"))
+    sample = OutboxSample(url, client, store.unix_url, is_copied=is_copied)
+    yield sample
+    sample.app.close()
+
+
+@pytest.fixture(scope="module")
+def result_store() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(
+    params=[
+        _memory,
+        _redis,
+        partial(_outbox, is_copied=False),
+        partial(_outbox, is_copied=True),
+    ],
+    ids=["memory", "redis", "outbox", "outbox-copied"],
+)
 def sample(request: pytest.FixtureRequest) -> Iterator[Sample]:
     make: Callable[[Any], Iterator[Sample]] = request.param
     yield from make(request)

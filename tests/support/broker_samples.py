@@ -5,6 +5,7 @@ Each sample has its clock in the test's hand.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -58,9 +59,11 @@ class MemorySample(Sample):
 
 
 class RedisSample(Sample):
-    def __init__(self, url: str) -> None:
-        self.broker = RedisBroker(url, keyspace="conformance", lost_result=lambda _: LOST)
-        self.other = RedisBroker(url, keyspace="conformance")
+    def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
+        self.broker = RedisBroker(
+            url, keyspace="conformance", options=options, lost_result=lambda _: LOST
+        )
+        self.other = RedisBroker(url, keyspace="conformance", options=options)
         broker = self.broker
         self.results = RedisResults(broker.links, broker.async_links, broker.keys)
         self.at(NOW)

@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 import hiredis
@@ -24,6 +25,8 @@ _READ_SIZE = 65_536
 #: The kernel's `struct timeval`.
 _TIMEVAL = struct.Struct("@ll")
 _NOT_THERE = object()
+#: Errors of the ssl module, which is not imported for this, that mean "nothing yet".
+_WANTS_MORE = ("SSLWantReadError", "SSLWantWriteError")
 
 
 class Refusal(Exception):  # noqa: N818 - a reply among others, seldom raised
@@ -186,15 +189,38 @@ class Wire:
 
     def can_read(self, timeout_s: float) -> bool:
         """Wait until there is something to read, the connection's end included."""
-        if self._reader.has_data() or (not self._is_plain and self._pending()):
+        if self._reader.has_data():
             return True
+        if not self._is_plain:
+            return self._can_read_tls(timeout_s)
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         return bool(poll.poll(timeout_s * 1000))
 
-    def _pending(self) -> bool:
-        waiting: Any = self._sock  # an SSLSocket, whose module is not imported for this
-        return bool(waiting.pending())
+    def _can_read_tls(self, timeout_s: float) -> bool:
+        """As `can_read`: bytes on a TLS socket may be the protocol's own, and no reply at all."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        deadline = monotonic() + timeout_s
+        self._sock.settimeout(0)
+        try:
+            while True:
+                try:
+                    chunk = self._sock.recv(_READ_SIZE)
+                except BlockingIOError:
+                    chunk = None
+                except OSError as error:
+                    if type(error).__name__ not in _WANTS_MORE:
+                        return True  # its end, as the next read will say
+                    chunk = None
+                if chunk is not None:
+                    self._reader.feed(chunk)
+                    return True
+                left_s = deadline - monotonic()
+                if left_s <= 0 or not poll.poll(left_s * 1000):
+                    return False
+        finally:
+            self._sock.settimeout(self._timeout_s)
 
     def interrupt(self) -> None:
         """End what another thread waits for: it fails there."""

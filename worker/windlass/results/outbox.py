@@ -165,7 +165,8 @@ class OutboxResults(RedisResults):
         if raw is not None:
             return raw
         try:
-            return await asyncio.wait_for(self._akept(task_id), _GLANCE_S)
+            async with asyncio.timeout(_GLANCE_S):
+                return await self._akept(task_id)
         except (BrokerError, TimeoutError):
             asyncio.get_running_loop().call_later(_PAUSE_S, arrivals.put_nowait, None)
             return None
