@@ -58,6 +58,10 @@ _JITTER = 0.2
 _SETTLE_S = 0.15
 #: However much changes: no more ticks than this many a second.
 _SOONEST_S = 0.5
+#: And no more than this part of the time is spent on them, if they take long; but for work that
+#: came to a pool at zero, which waits for nothing.
+_SPACING = 3.0
+_LATEST_S = 2.0
 #: Objects worked on at once: the API server answers many as fast as few.
 _AT_ONCE = 32
 #: Answers of the API server that the same request would get again.
@@ -94,6 +98,7 @@ class Loop:
         #: Time of the tick before.
         self._before_s = 0.0
         self._called = asyncio.Event()
+        self._woken = asyncio.Event()
         #: What a plan of this tick waits for is looked at again after so long.
         self._look_again_s = float("inf")
         self._loop = asyncio.get_running_loop()
@@ -106,7 +111,12 @@ class Loop:
         self.ticked_s = time.monotonic()
 
     def _call_from_thread(self) -> None:
-        self._loop.call_soon_threadsafe(self.call)
+        self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        """Work came to a pool at zero: the next tick comes now."""
+        self._woken.set()
+        self._called.set()
 
     def call(self) -> None:
         """Have the next tick come soon."""
@@ -125,14 +135,19 @@ class Loop:
             self._watch.stop()
 
     async def _rest(self, began_s: float) -> None:
+        took_s = time.monotonic() - began_s
         jitter = 1 + random.uniform(-_JITTER, _JITTER)
         try:
             async with asyncio.timeout(min(self._tick_s * jitter, self._look_again_s)):
                 await self._called.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(max(_SETTLE_S, _SOONEST_S - (time.monotonic() - began_s)))
+        spacing_s = min(max(_SOONEST_S, _SPACING * took_s), _LATEST_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(_SETTLE_S, began_s + spacing_s - time.monotonic())):
+                await self._woken.wait()
         self._called.clear()
+        self._woken.clear()
 
     async def tick(self, now_s: float) -> None:
         """Look at everything once and do what is to be done."""
