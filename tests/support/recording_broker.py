@@ -26,6 +26,7 @@ class RecordingBroker:
     Attributes:
         batches: The messages of each enqueue call.
         retries: The publish retry of each call.
+        continuations: Those of all calls.
         states: (id, queue, token, stored) of each set_state.
         is_down: Raise OperationalError instead.
     """
@@ -34,6 +35,7 @@ class RecordingBroker:
         self.batches: list[list[Outgoing]] = []
         self.retries: list[Any] = []
         self.states: list[tuple[str, str, int, StoredResult]] = []
+        self.continuations: list[Any] = []
         self.is_down = False
 
     @property
@@ -41,18 +43,23 @@ class RecordingBroker:
         """All messages, in order."""
         return [message for batch in self.batches for message in batch]
 
-    def enqueue(self, messages: Sequence[Outgoing], retry: Any = None) -> list[bool]:
+    def enqueue(
+        self, messages: Sequence[Outgoing], retry: Any = None, continuations: Sequence[Any] = ()
+    ) -> list[bool]:
         """Remember them."""
         if self.is_down:
             text = "The broker is down."
             raise OperationalError(text)
         self.batches.append(list(messages))
         self.retries.append(retry)
+        self.continuations.extend(continuations)
         return [True] * len(messages)
 
-    async def aenqueue(self, messages: Sequence[Outgoing], retry: Any = None) -> list[bool]:
+    async def aenqueue(
+        self, messages: Sequence[Outgoing], retry: Any = None, continuations: Sequence[Any] = ()
+    ) -> list[bool]:
         """Remember them."""
-        return self.enqueue(messages, retry)
+        return self.enqueue(messages, retry, continuations)
 
     def set_state(self, message_id: str, queue: str, token: int, payload: StoredResult) -> bool:
         """Remember it."""

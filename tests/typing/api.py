@@ -8,8 +8,22 @@ from __future__ import annotations
 
 from typing import Any, assert_type
 
-from windlass import Celery, Signature, Task, Windlass, current_app, shared_task, signature
-from windlass.result import AsyncResult, EagerResult
+from windlass import (
+    Celery,
+    Signature,
+    Task,
+    Windlass,
+    chain,
+    chord,
+    chunks,
+    current_app,
+    group,
+    shared_task,
+    signature,
+    xmap,
+    xstarmap,
+)
+from windlass.result import AsyncResult, EagerResult, GroupResult
 
 app = Windlass("typed", broker="redis://localhost", backend="redis://", task_serializer="json")
 assert_type(Celery("typed"), Windlass)
@@ -109,3 +123,40 @@ def class_tasks() -> None:
     assert_type(task.delay(1, "2"), AsyncResult[bool])
     assert_type(app.register_task(ByClass).delay(1, "2").get(), bool)
     task.delay(1, 2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@app.task
+def total(values: list[str]) -> int:
+    return len(values)
+
+
+def workflows() -> None:
+    assert_type(add.s(1) | bound.s(), chain[float])
+    assert_type((add.s(1) | bound.s()).delay().get(), float)
+    assert_type(add.s(1) | bound.s() | fetch.s(), chain[bytes])
+    assert_type(chain(add.s(1), bound.s()), chain[float])
+    assert_type(chain(add.s(1), bound.s(), fetch.s()).apply_async().get(), bytes)
+    assert_type(chain(add.s(n) for n in range(3)), chain[Any])
+    assert_type(group(add.s(1), add.s(2)), group[str])
+    assert_type(group(add.s(n) for n in range(3)), group[str])
+    assert_type(group([add.s(1)]).delay(), GroupResult[str])
+    assert_type(group([add.s(1)])().get(), list[str])
+    assert_type(add.s(1) | group(add.s(2), add.s(3)), chain[list[str]])
+    assert_type(group(add.s(1), add.s(2)) | total.s(), chord[int])
+    assert_type((group(add.s(1)) | total.s() | bound.s()).delay().get(), float)
+    assert_type(chord([add.s(1)], total.s()), chord[int])
+    assert_type(chord([add.s(1)], total.s()).delay().get(), int)
+    assert_type(add.map([1, 2]), xmap[str])
+    assert_type(fetch.map(["u"]).delay().get(), list[bytes])
+    assert_type(add.starmap([(1, 2)]), xstarmap[str])
+    assert_type(add.chunks([(1, 2)], 10), chunks[str])
+    assert_type(add.chunks([(1, 2)], 10)().get(), list[list[str]])
+    print(add.s(1) | "add")  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue, reportUnknownArgumentType]
+    group(add)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+async def workflows_awaited() -> None:
+    assert_type(await (add.s(1) | bound.s()).adelay(), AsyncResult[float])
+    assert_type(await (await group(add.s(1)).adelay()), list[str])
+    assert_type(await group(add.s(1)).aapply_async((), countdown=1), GroupResult[str])
+    assert_type(await (await chord([add.s(1)], total.s()).aapply_async()), int)

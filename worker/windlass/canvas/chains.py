@@ -13,6 +13,8 @@ from windlass.signature_data import listed, no_signature
 from windlass.signatures import Signature, as_signature
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from windlass.app import Windlass
 
 R = TypeVar("R")
@@ -36,8 +38,8 @@ class chain(Composite[R], kind="chain"):  # noqa: N801 - Celery's name
         TypeError: One of them is no signature.
     """
 
-    def __new__(cls, *tasks: Any, app: Windlass | None = None, **options: Any) -> Any:
-        """Join the tasks; what that makes may be a chord."""
+    def __new__(cls, *tasks: Any, app: Windlass | None = None, **options: Any) -> Self:
+        """Join the tasks; what that makes may be a chord, which has the same methods."""
         is_alone = len(tasks) == 1 and isinstance(tasks[0], Signature)
         if len(tasks) == 1 and not is_alone:
             tasks = tuple(_iterated(tasks[0]))
@@ -46,11 +48,12 @@ class chain(Composite[R], kind="chain"):  # noqa: N801 - Celery's name
             for index, task in enumerate(tasks)
         ]
         if is_alone or options:
-            return cls.of(members, app, options)
+            return cls.of(members, app, options)  # type: ignore[return-value]  # of this class
         # pipes knows all kinds, this one too
         from windlass.canvas.pipes import folded  # noqa: PLC0415
 
-        return folded(members, app)
+        joined: Self = folded(members, app)
+        return joined
 
     @overload
     def __init__(self: chain[R], a: Signature[R], /) -> None: ...

@@ -6,7 +6,7 @@ Next in the walk: `windlass.canvas.pipes`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from windlass.canvas.chains import chain
 from windlass.canvas.composite import Composite
@@ -40,10 +40,32 @@ class chord(Composite[R], kind="chord"):  # noqa: N801 - Celery's name
         TypeError: Something is no signature.
     """
 
+    @overload
     def __init__(
         self,
         header: Signature[Any] | Iterable[Signature[Any]],
-        body: Signature[R] | Mapping[str, Any] | None = None,
+        body: Signature[R],
+        task: str = ...,
+        args: Iterable[Any] = ...,
+        kwargs: Mapping[str, Any] | None = ...,
+        app: Windlass | None = ...,
+        **options: Any,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: chord[Any],
+        header: Signature[Any] | Iterable[Signature[Any]],
+        body: Mapping[str, Any] | None = ...,
+        task: str = ...,
+        args: Iterable[Any] = ...,
+        kwargs: Mapping[str, Any] | None = ...,
+        app: Windlass | None = ...,
+        **options: Any,
+    ) -> None: ...
+    def __init__(
+        self,
+        header: Any,
+        body: Any = None,
         task: str = "celery.chord",
         args: Iterable[Any] = (),
         kwargs: Mapping[str, Any] | None = None,

@@ -6,11 +6,14 @@ Next in the walk: `windlass.canvas.dispatch` (sent), `windlass.canvas.inline` (r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from windlass.canvas import dispatch, handles, inline
 from windlass.canvas.unfold import unfold
 from windlass.signatures import Signature
+
+if TYPE_CHECKING:
+    from windlass.results.handle import AsyncResult
 
 R = TypeVar("R")
 
@@ -39,7 +42,7 @@ class Composite(Signature[R]):
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         **options: Any,
-    ) -> Any:  # AsyncResult[R], of a group GroupResult; the kinds say which
+    ) -> AsyncResult[R]:
         """Send it: its steps are stored on the broker, then its first messages are sent.
 
         Args:
@@ -55,20 +58,21 @@ class Composite(Signature[R]):
             ConfigurationError: The broker cannot keep the steps of a workflow.
             OperationalError: The broker cannot be reached, after the publish retries.
         """
-        if self.app.conf.current.task_always_eager:
-            return inline.run(self, args or (), kwargs or {}, options)
-        return dispatch.send(self, args or (), kwargs or {}, options)
+        is_eager = self.app.conf.current.task_always_eager
+        run = inline.run if is_eager else dispatch.send
+        # A group's is a GroupResult, as its own methods say.
+        return cast("AsyncResult[R]", run(self, args or (), kwargs or {}, options))
 
     async def aapply_async(
         self,
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         **options: Any,
-    ) -> Any:  # as apply_async
+    ) -> AsyncResult[R]:
         """As `apply_async`, without blocking the event loop."""
-        if self.app.conf.current.task_always_eager:
-            return await inline.arun(self, args or (), kwargs or {}, options)
-        return await dispatch.asend(self, args or (), kwargs or {}, options)
+        is_eager = self.app.conf.current.task_always_eager
+        run = inline.arun if is_eager else dispatch.asend
+        return cast("AsyncResult[R]", await run(self, args or (), kwargs or {}, options))
 
     def apply(
         self,

@@ -8,6 +8,7 @@ Next in the walk: `windlass.brokers.base`, then in the worker `windlass.runtime.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from windlass import context, signals
@@ -17,6 +18,7 @@ from windlass.canvas import handles, outline
 from windlass.canvas.compile import Compiler, Entry, first_step
 from windlass.canvas.unfold import Given, Items, group_id, is_empty, unfold, unfold_members
 from windlass.continuations import Continuation
+from windlass.errors import BrokerError
 from windlass.messages import Outgoing
 from windlass.publishing import announce_sent, retry_of
 from windlass.results.group_result import GroupResult
@@ -69,10 +71,16 @@ class Sending:
         self._compiler = Compiler(self.app, None if request is None else request.stamps)
 
     def __iter__(self) -> Iterator[Batch]:
+        try:
+            yield from self._batches()
+        except RecursionError:
+            raise contains_itself(self._sig) from None
+
+    def _batches(self) -> Iterator[Batch]:
         if self._sig.subtask_type == "group":
             yield from self._group()
         else:
-            items = self._items = self._unfolded()
+            items = self._items = unfold(self._sig, self._given)
             if items:
                 self.result = handles.result_of(items, self.app)
                 if not is_empty(items[0]):
@@ -94,12 +102,6 @@ class Sending:
         if messages:
             yield self._batch(messages)
 
-    def _unfolded(self) -> Items:
-        try:
-            return unfold(self._sig, self._given)
-        except RecursionError:
-            raise contains_itself(self._sig) from None
-
     def _first_messages(self, items: Items) -> list[Outgoing]:
         request = self._request
         if request is None:
@@ -119,7 +121,8 @@ class Sending:
 
     def keep_outline(self) -> None:
         """Store what `windlass graph` draws; after the messages, since nothing depends on it."""
-        outline.save(self._items, self.result, self.app)
+        with suppress(BrokerError):  # it was sent: a picture less is no reason to say otherwise
+            outline.save(self._items, self.result, self.app)
 
     def announce(self) -> None:
         """Send after_task_publish for the messages of the last batch."""
