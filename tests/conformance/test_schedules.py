@@ -299,6 +299,30 @@ def test_by_hand_it_is_fired_beside_its_times_also_while_it_is_paused(brokers: S
     assert (schedule.triggered, schedule.fired) == (2, 1)
 
 
+def test_who_is_not_sure_may_fire_the_same_run_by_hand_again(brokers: Sample) -> None:
+    started(brokers)
+    mine = fire_id("asked", 1)
+    assert trigger_schedule(brokers.broker, "s", mine) == mine
+    assert run_all(brokers.broker) == [mine]
+
+    assert trigger_schedule(brokers.broker, "s", mine) == mine
+    assert run_all(brokers.broker) == []
+    assert read_schedule(brokers.broker, "s").triggered == 1
+    assert read_schedule(brokers.broker, "s").triggered_id == mine
+
+
+def test_a_schedule_may_begin_paused(brokers: Sample) -> None:
+    put_schedule(brokers.broker, make_entry(), is_paused=True)
+    ticker = make_ticker(brokers.broker)
+    brokers.at(NOW + MINUTE)
+    assert tick(ticker) == {}
+    assert read_schedule(brokers.broker, "s").is_paused
+
+    resume_schedule(brokers.broker, "s")
+    brokers.at(NOW + MINUTE + 10 * SECOND)
+    assert tick(ticker) == {"FIRED": 1}
+
+
 def test_a_new_timing_counts_from_the_change_and_keeps_the_fence(brokers: Sample) -> None:
     ticker = started(brokers, timing=Cron("*/10 * * * *"))
     brokers.at(NOW + 12 * MINUTE)

@@ -28,6 +28,7 @@ class Schedule(msgspec.Struct, kw_only=True, frozen=True):
         missed: How many were not, because nobody ticked in time.
         overlaps: How many were passed over, because an earlier run had not ended (Forbid).
         triggered: How often it was fired by hand.
+        triggered_id: Of the message of the last of these, '' for none.
         fired_at_ms: When it was fired last.
         last_fired_ms: The nominal time of that.
         last_missed_ms: The latest nominal time after which some were missed.
@@ -50,6 +51,7 @@ class Schedule(msgspec.Struct, kw_only=True, frozen=True):
     missed: int = 0
     overlaps: int = 0
     triggered: int = 0
+    triggered_id: str = ""
     fired_at_ms: int = 0
     last_fired_ms: int = 0
     last_missed_ms: int = 0
@@ -117,6 +119,7 @@ def read_record(name: str, fields: Mapping[str, bytes]) -> Schedule:
         missed=number("missed"),
         overlaps=number("overlaps"),
         triggered=number("triggered"),
+        triggered_id=fields.get("triggered_id", b"").decode(),
         fired_at_ms=number("fired_at"),
         last_fired_ms=number("last_fired"),
         last_missed_ms=number("last_missed"),

@@ -110,7 +110,10 @@ class Schedules(Protocol):
         """Deal with nominal times, each once and for ever. Each is one atomic step."""
 
     def trigger(self, name: str, *, generation: int, nominal_ms: int, message: Outgoing) -> bool:
-        """Send a message of a schedule beside its times. False: it is gone or was changed."""
+        """Send a message of a schedule beside its times. False: it is gone or was changed.
+
+        The id that it was fired with last is not fired again.
+        """
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until a schedule is changed; False after the time-out. For one thread.

@@ -217,10 +217,13 @@ class MemorySchedules:
             kept = self._table.kept.get(name)
             if kept is None or int(kept["generation"]) != generation:
                 return False
+            if kept.get("triggered_id") == message.id.encode():
+                return True
             active = self._fold(kept)
             if self._store.enqueue([message])[0]:
                 self._note_run(kept, active, Run(nominal_ms, message.id))
             _count(kept, "triggered")
+            kept["triggered_id"] = message.id.encode()
             return True
 
     def _note_run(self, kept: dict[str, bytes], active: list[Run], run: Run) -> None:

@@ -86,7 +86,9 @@ def read_schedule(broker: AnyBroker, name: str) -> Schedule:
     return found[0]
 
 
-def put_schedule(broker: AnyBroker, entry: Entry, *, uid: str | None = None) -> Put:
+def put_schedule(
+    broker: AnyBroker, entry: Entry, *, uid: str | None = None, is_paused: bool = False
+) -> Put:
     """Declare a schedule, or change it to this. A pause stays.
 
     Args:
@@ -94,6 +96,7 @@ def put_schedule(broker: AnyBroker, entry: Entry, *, uid: str | None = None) -> 
         entry: What it is to be.
         uid: Identity of the declaring object. Another one than before makes it a new schedule,
             which forgets the last nominal time. None keeps it.
+        is_paused: A new one begins paused.
 
     Raises:
         ScheduleError: The name belongs to another owner.
@@ -105,7 +108,8 @@ def put_schedule(broker: AnyBroker, entry: Entry, *, uid: str | None = None) -> 
         if old is not None and old.entry.owner != entry.owner:
             raise _owned(old, entry.owner)
         if old is None or (uid is not None and uid != old.uid):
-            generation = _create(store, entry, uid or os.urandom(8).hex(), old)
+            base = due.Base(uid or os.urandom(8).hex(), 0, store.now_ms())
+            generation = _create(store, entry, base, old, is_paused)
             return Put("created", generation) if generation else None
         if old.entry == entry:
             return Put("unchanged", old.generation)
@@ -206,18 +210,24 @@ def resume_schedule(broker: AnyBroker, name: str) -> bool:
     return _retried(change, name)
 
 
-def trigger_schedule(broker: AnyBroker, name: str) -> str:
+def trigger_schedule(broker: AnyBroker, name: str, run_id: str = "") -> str:
     """Send its message now, beside its times; also while it is paused. Returns the task id.
+
+    Args:
+        broker: Where.
+        name: Which.
+        run_id: Id of the run, from `fire_id`; '' for a new one. The one that it was fired with last
+            is not fired again, so that who is not sure may ask again.
 
     Raises:
         ScheduleError: There is none of this name.
     """
     store = schedules_of(broker)
+    run_id = run_id or fire_id(os.urandom(16).hex(), 0)
 
     def change() -> str | None:
         old = _known(store, name)
         now_ms = store.now_ms()
-        run_id = fire_id(os.urandom(16).hex(), now_ms)
         message = old.entry.message(old.uid, now_ms, run_id)
         done = store.trigger(
             name, generation=old.generation, nominal_ms=now_ms, message=message
@@ -237,10 +247,13 @@ def upcoming(schedule: Schedule, count: int, after_ms: int) -> list[int]:
     return found
 
 
-def _create(store: Schedules, entry: Entry, uid: str, old: Schedule | None) -> int:
-    base = due.Base(uid, 0, store.now_ms())
-    fields = {"entry": entry.encode(), "uid": uid.encode(), "since": b"%d" % base.since_ms}
-    return _write(store, entry, old, base, fields, fresh=True)
+def _create(
+    store: Schedules, entry: Entry, base: due.Base, old: Schedule | None, is_paused: bool
+) -> int:
+    fields = {"entry": entry.encode(), "uid": base.uid.encode(), "since": b"%d" % base.since_ms}
+    if is_paused:
+        fields["paused"] = b"1"
+    return _write(store, entry, old, None if is_paused else base, fields, fresh=True)
 
 
 def _change(store: Schedules, entry: Entry, old: Schedule) -> int:

@@ -20,7 +20,8 @@
 -- ARGV[8] expires   spec
 -- ARGV[9] tail
 -- Returns: 1, or 0 when it is gone or was changed (nothing was done).
--- Invariants: gone -> ready | scheduled; `last` stays. An id that is there stays as it is.
+-- Invariants: gone -> ready | scheduled; `last` stays. An id that is there stays as it is; the id
+--          that it was fired with last is not fired again, whatever became of it.
 -- Complexity: O(runs that have not ended).
 -- @include clock
 -- @include put
@@ -31,7 +32,9 @@ local scheduled, stats, wake_list, idle = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local dead, condemned = KEYS[10], KEYS[11]
 local now, generation, nominal, queue = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local priority, id, due, expires, tail = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-if redis.call('HGET', schedule, 'generation') ~= generation then return 0 end
+local kept = redis.call('HMGET', schedule, 'generation', 'triggered_id')
+if kept[1] ~= generation then return 0 end
+if kept[2] == id then return 1 end
 local active = fold(schedule, runs, messages, dead, condemned, now)
 local when = absolute(now, due)
 local raw = stamp(now, priority, when, absolute(now, expires), tail)
@@ -40,6 +43,6 @@ if redis.call('HSETNX', messages, id, raw) == 1 then
   if redis.call('HINCRBY', stats, 'enqueued', 1) == 1 then redis.call('SADD', queues, queue) end
   note_run(runs, active, nominal, id)
 end
-redis.call('HSET', schedule, 'active', table.concat(active, ','))
+redis.call('HSET', schedule, 'active', table.concat(active, ','), 'triggered_id', id)
 redis.call('HINCRBY', schedule, 'triggered', 1)
 return 1
