@@ -71,6 +71,10 @@ class Finisher:
             self._traffic.settle(done, now)
         else:
             self._finish_unusual(entry, wire.decode_answer(kind, payload), duration_s, now)
+            if not slot.held:
+                # A step of a workflow, say: the next one comes with its commit, and nothing is
+                # there to gather with it.
+                self._traffic.hurry(now)
 
     def _finish_unusual(
         self, entry: Entry, outcome: Outcome, duration_s: float, now: float
