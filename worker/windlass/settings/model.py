@@ -316,7 +316,7 @@ class WorkerSettings(_Group):
     below the pod's termination grace period."""
 
     worker_enable_remote_control: bool = True
-    """Answer the commands of `windlass inspect` and `windlass control`. Revokes are heard always."""
+    """Answer `windlass inspect` and `windlass control`. Revokes are heard in any case."""
 
     worker_disable_rate_limits: bool = False
     """Ignore the rate limits of tasks."""
