@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 #: Options that are set on each message and are no part of a plan.
 _OF_ONE = ("task_id", "group_id", "group_index", "root_id", "parent_id")
 
+_NONE: dict[str, Any] = {}
+
 
 class Entry(NamedTuple):
     """How the first messages of a sequence come to be.
@@ -91,6 +93,8 @@ class Compiler:
         Returns:
             Its first messages, and where its value comes from.
         """
+        if len(items) == 1 and isinstance(items[0], Step):  # most members of groups
+            return [self._step(items[0], entry, then)], [End(items[0].id, entry.source)]
         if then is not None and isinstance(items[-1], Fork):
             items = [*items, _gathering(items[-1])]
         ids = [entry.source, *map(_continuation_id, items[1:])]
@@ -155,7 +159,7 @@ class Compiler:
         checked = (None, *args) if is_fed else args
         checked, kwargs = sending.prepare(task, checked, kwargs, True)
         args = checked[1:] if is_fed else checked
-        own = {key: value for key, value in options.items() if key not in _OF_ONE}
+        own = {key: value for key, value in options.items() if key not in _OF_ONE} or _NONE
         if signals.before_task_publish.connections:
             own = dict(sending.announce(sig.task, args, kwargs, own))
         plan = self._plan(step, own, args, kwargs)
@@ -163,8 +167,8 @@ class Compiler:
             plan.headers,
             root_id=options.get("root_id") or (None if self.root_id == step.id else self.root_id),
             parent_id=options.get("parent_id") or entry.parent_id,
-            group=options.get("group_id"),
-            group_index=options.get("group_index"),
+            group=None if step.group is None else step.group[0],
+            group_index=None if step.group is None else step.group[1],
             then=then,
         )
         if self._stamps:
@@ -239,7 +243,7 @@ def _continuation_id(item: Item) -> str:
 def _gathering(fork: Fork) -> Step:
     """Return the step that joins the values of a fork; it goes where the fork's last task goes."""
     last = last_step(fork)
-    sig: Signature[Any] = Signature(GATHER, options={"task_id": sending.new_id()})
+    sig: Signature[Any] = Signature(GATHER)
     step = Step(sig, (*last.place, "the values of a group"))
     step.goes_with = last.goes_with or last.sig
     return step

@@ -92,7 +92,7 @@ class Sending:
         sig: Any = self._sig
         its_id = group_id(sig, self._given)
         results, messages = [], []
-        for member in unfold_members(sig, self._given, its_id):
+        for member in unfold_members(sig, self._given, its_id, drains=True):
             results.append(handles.result_of(member, self.app))
             messages += self._first_messages(member)
             if len(messages) >= _BATCH:

@@ -126,14 +126,16 @@ class _Inline:
     def _step(self, step: Step, fed: Fed, parent: Any) -> Done:
         sig = step.sig
         task = self._app.tasks[sig.task]
+        own = {**sig.options, "task_id": step.id}
+        if step.group is not None:
+            own["group_id"], own["group_index"] = step.group
         if fed.error is None:
             args = sig.args if step.is_sealed else (*fed.args, *sig.args)
-            result = task.apply(args, sig.kwargs, **{**sig.options, "throw": self._throw})
+            result = task.apply(args, sig.kwargs, **{**own, "throw": self._throw})
         else:
-            options = dict(sig.options)
             if not fed.calls_errbacks:
-                options.pop("link_error", None)
-            result = eager.fail(task, options, fed.error)
+                own.pop("link_error", None)
+            result = eager.fail(task, own, fed.error)
         result.parent = parent
         value = result.result
         if result.state == states.SUCCESS:

@@ -1,6 +1,7 @@
 """The tasks of a group that was made of a generator: they are taken from it when they are needed.
 
-What was taken is kept, so that the group can be looked at and sent more than once.
+What was taken by looking at the group is kept. Sending a group by itself does not keep it: then it
+can be sent once.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ class LazyTasks:
         place: What they are, for errors.
     """
 
-    __slots__ = ("_known", "_rest")
+    __slots__ = ("_is_spent", "_known", "_rest")
 
     def __init__(self, tasks: Iterable[Any], place: str) -> None:
+        self._is_spent = False
         self._known: list[Signature[Any]] = []
         self._rest: Iterator[Signature[Any]] = (
             as_signature(task, place=f"(task {index} of {place})")
@@ -68,12 +70,33 @@ class LazyTasks:
         known = ", ".join(map(repr, self._known))
         return f"<{type(self).__name__}: [{known}{', ' if known else ''}...]>"
 
+    def drained(self) -> Iterator[Signature[Any]]:
+        """Yield the tasks without keeping them: a group of 100,000 is sent in little memory.
+
+        What is not known yet is gone afterwards, and asking for it again is an error.
+        """
+        if self._is_spent:
+            raise _spent()
+        yield from self._known
+        for task in self._rest:
+            self._is_spent = True
+            yield task
+
     def mapped(self, change: Callable[[Signature[Any]], Signature[Any]]) -> LazyTasks:
         """Return the tasks changed, each when it is needed."""
         return LazyTasks(map(change, self), "a generator")
 
     def _take(self) -> bool:
+        if self._is_spent:
+            raise _spent()
         found = next(self._rest, None)
         if found is not None:
             self._known.append(found)
         return found is not None
+
+
+def _spent() -> ValueError:
+    return ValueError(
+        "This group was made of a generator, and has been sent: its tasks are gone. Make it of a "
+        "list, group([...]), to send it or to look at it again."
+    )

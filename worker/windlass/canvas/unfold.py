@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _OF_THE_WHOLE = frozenset({"link", "link_error", "task_id", "group_id", "group_index"})
 #: Options of a chord that its body does not share with its header.
 _OF_THE_HEADER = frozenset({"parent_id", "countdown", "eta"})
+_OVER_ITEMS = frozenset({MAP, STARMAP})
 #: Where something is in a canvas: names and places, from the outside in.
 Place = tuple[str, ...]
 
@@ -36,27 +37,34 @@ class Step:
     """One task.
 
     Attributes:
-        sig: A copy of its signature, with an id, that is nobody else's.
+        sig: Its signature with all arguments and options; not to be changed.
+        id: The task's id.
+        group: The group it gives its value to, and its place there; None for none.
         place: Where it is in the canvas, for errors.
         is_sealed: It takes no value of what is before it; as if it were immutable.
         goes_with: The signature whose queue it shares, unless it names one; None for its own.
     """
 
-    __slots__ = ("goes_with", "is_sealed", "place", "sig")
+    __slots__ = ("goes_with", "group", "id", "is_sealed", "place", "sig")
 
-    def __init__(self, sig: Signature[Any], place: Place) -> None:
+    def __init__(
+        self,
+        sig: Signature[Any],
+        place: Place,
+        group: tuple[str, int] | None = None,
+        task_id: str | None = None,
+    ) -> None:
+        options = sig["options"]
         self.sig = sig
+        self.id: str = options.get("task_id") or task_id or sending.new_id()
+        self.group = group
+        if group is None and "group_id" in options:
+            self.group = (options["group_id"], options.get("group_index"))
         self.place = place
-        self.is_sealed = sig.immutable
+        self.is_sealed: bool = sig["immutable"]
         self.goes_with: Mapping[str, Any] | None = None
-        if sig.task in (MAP, STARMAP):
+        if sig["task"] in _OVER_ITEMS:
             self.goes_with = sig.kwargs.get("task")
-
-    @property
-    def id(self) -> str:
-        """The task's id."""
-        task_id: str = self.sig.options["task_id"]
-        return task_id
 
 
 class Fork:
@@ -112,10 +120,16 @@ def unfold(
     if sig.task == CHUNKS:
         parts: Any = sig
         return unfold(parts.group(), Given(options={**sig.options, **given.options}), place)
-    copy = sig.clone(given.args, given.kwargs, **given.options)
-    if copy.options.get("task_id") is None:
-        copy.options["task_id"] = sending.new_id()
-    return [Step(copy, place)]
+    return [_of_task(sig, given, place)]
+
+
+def _of_task(
+    sig: Signature[Any], given: Given, place: Place, group: tuple[str, int] | None = None
+) -> Step:
+    args, kwargs, options = given
+    if args or kwargs or options:
+        sig = sig.clone(args, kwargs, **options)
+    return Step(sig, place, group)
 
 
 def has_tasks(sig: Signature[Any]) -> bool:
@@ -183,35 +197,56 @@ def group_id(sig: group[Any], given: Given) -> str:
 
 
 def unfold_members(
-    sig: group[Any], given: Given, its_id: str, place: Place = ()
+    sig: group[Any], given: Given, its_id: str, place: Place = (), *, drains: bool = False
 ) -> Iterator[Items]:
-    """Yield the sequences of a group's members, each when it is needed; none is empty."""
+    """Yield the sequences of a group's members, each when it is needed; none is empty.
+
+    Args:
+        sig: The group.
+        given: Arguments and options for each member.
+        its_id: The group's id.
+        place: Where it is, for errors.
+        drains: Take the tasks from a generator without keeping them, see `LazyTasks.drained`.
+    """
     index = 0
-    for number, (task, its) in enumerate(_members(sig, given)):
-        if has_tasks(task):
+    for number, (task, its) in enumerate(_members(sig, given, drains=drains)):
+        inside = (*place, f"task {number} of a group")
+        if task["subtask_type"] is None and task["task"] != CHUNKS:
+            yield [_of_task(task, its, inside, (its_id, index))]
+        elif has_tasks(task):
             options = {**its.options, "group_id": its_id, "group_index": index}
-            inside = (*place, f"task {number} of a group")
             yield unfold(task, its._replace(options=options), inside)
-            index += 1
+        else:
+            continue
+        index += 1
 
 
-def _members(sig: group[Any], given: Given) -> Iterator[tuple[Signature[Any], Given]]:
+def _members(
+    sig: group[Any], given: Given, *, drains: bool
+) -> Iterator[tuple[Signature[Any], Given]]:
     """Yield the members with what is given to each; those of groups inside in their place."""
     args, _, options = sig.merged(given.args, {}, given.options)
     kwargs = {**sig.partial_kwargs(), **given.kwargs}
     its_options = {key: value for key, value in options.items() if key not in _OF_THE_WHOLE}
     its = Given(args, kwargs, its_options)
-    for number, task in enumerate(sig.tasks):
-        if number == 0:
-            for callback in listed(options.get("link")):
-                task = task.clone()
+    errbacks = {"link_error": options["link_error"]} if options.get("link_error") else None
+    tasks: Any = sig.tasks
+    for number, task in enumerate(tasks.drained() if drains and _is_lazy(tasks) else tasks):
+        if number == 0 and options.get("link"):
+            task = task.clone()
+            for callback in listed(options["link"]):
                 task.link(as_signature(callback).clone().set(immutable=True))
-        task = _with_links(task, {"link_error": options.get("link_error")}, is_last=False)
-        inner = _only_group(task)
-        if inner is not None:
-            yield from _members(inner, its)
-        else:
+        if errbacks is not None:
+            task = _with_links(task, errbacks, is_last=False)
+        inner = None if task["subtask_type"] is None else _only_group(task)
+        if inner is None:
             yield task, its
+        else:
+            yield from _members(inner, its, drains=drains)
+
+
+def _is_lazy(tasks: object) -> bool:
+    return not isinstance(tasks, list | tuple)
 
 
 def _only_group(task: Signature[Any]) -> group[Any] | None:
