@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from windlass.errors import ConfigurationError
+from windlass.redis_store.topology import parse
 from windlass_operator.desired.names import BROKER_ALLOW
 from windlass_operator.models.taskqueue import SecretKeyRef, TaskQueue
 from windlass_operator.observed import BrokerError
@@ -92,6 +94,8 @@ def is_offered(
 
 def is_address(url: str) -> bool:
     """Whether a text names a Redis server, so that a client can be made for it."""
+    if "+" in url.partition("://")[0] or url.startswith("sentinel://"):
+        return _is_group(url)
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -99,6 +103,15 @@ def is_address(url: str) -> bool:
         return False
     has_server = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and port != 0
     return has_server and (parts.path in ("", "/") or parts.path[1:].isdigit())
+
+
+def _is_group(url: str) -> bool:
+    """Whether a text names Sentinels or a cluster, with all that is to be known of them."""
+    try:
+        parse(url)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def fingerprint(settings: OperatorSettings, text: str) -> str:
@@ -112,7 +125,8 @@ def _own(url: str, settings: OperatorSettings, where: str = "spec.broker.url") -
         return Address(
             error=BrokerError.BAD_ADDRESS,
             detail=f"{where} is no usable address. Expected "
-            "redis://[user:password@]host[:port]/db, or rediss://... for TLS.",
+            "redis://[user:password@]host[:port]/db, rediss://... for TLS, "
+            "sentinel://host:port;host:port/db?master_name=..., or redis+cluster://host:port.",
         )
     return Address(url=url, operator_url=url, broker_id=fingerprint(settings, url))
 

@@ -68,8 +68,10 @@ class Brokers:
     async def _read(self, url: str, keyspaces: Mapping[str, Mapping[str, int]]) -> None:
         reading, started = self.readings[url], time.monotonic()
         try:
-            links = self.client(url, next(iter(keyspaces), "default")).links
-            views = await self._in_thread(lambda: survey(links, keyspaces))
+            views = []
+            for group in _on_one_server(url, keyspaces):
+                links = self.client(url, next(iter(group), "default")).links
+                views += await self._in_thread(partial(survey, links, group))
         except Exception as error:  # whatever one broker brings out, the others are read
             if not isinstance(error, (ClientError, TimeoutError)):
                 log.exception("broker_read_failed_unexpectedly")
@@ -132,12 +134,21 @@ class Brokers:
         broker = self.client(url, keyspace)
         return await self._in_thread(lambda: broker.purge(queue))
 
+    async def call(self, url: str, keyspace: str, do: Callable[[RedisBroker], T]) -> T:
+        """Return what something that is done with the client of a keyspace returns."""
+        broker = self.client(url, keyspace)
+        return await self._in_thread(lambda: do(broker))
+
+    def connect(self, url: str, keyspace: str) -> RedisBroker:
+        """Make a client that is the caller's own."""
+        options = {"socket_timeout": self._timeout_s, "socket_connect_timeout": self._timeout_s}
+        return RedisBroker(url, keyspace=keyspace, options=options)
+
     def client(self, url: str, keyspace: str) -> RedisBroker:
         """Return the client of one keyspace on one server; they share nothing but the address."""
         key = (url, keyspace)
         if key not in self._clients:
-            options = {"socket_timeout": self._timeout_s, "socket_connect_timeout": self._timeout_s}
-            self._clients[key] = RedisBroker(url, keyspace=keyspace, options=options)
+            self._clients[key] = self.connect(url, keyspace)
         return self._clients[key]
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
@@ -150,11 +161,27 @@ class Brokers:
             client.close()
 
 
+#: Parts of what a client says of a server that is not there now.
+_AWAY = (
+    "cannot be reached", "not ready", "No Sentinel", "No node of the cluster", "looked for again",
+    "certificate",
+)  # fmt: skip
+
+
+def _on_one_server(
+    url: str, keyspaces: Mapping[str, Mapping[str, int]]
+) -> list[Mapping[str, Mapping[str, int]]]:
+    """Part keyspaces so that each part is on one server: a cluster has them here and there."""
+    if not url.partition("://")[0].endswith("cluster"):
+        return [keyspaces]
+    return [{name: queues} for name, queues in keyspaces.items()]
+
+
 def classify(error: Exception) -> tuple[BrokerError, str]:
     """Say what a failed call means, without secrets (the client's texts have none)."""
     text = str(error) or "no answer in time"
     if "credentials" in text or "ACL" in text:
         return BrokerError.AUTH_FAILED, text
-    if isinstance(error, TimeoutError) or "cannot be reached" in text or "not ready" in text:
+    if isinstance(error, TimeoutError) or any(part in text for part in _AWAY):
         return BrokerError.UNREACHABLE, text
     return BrokerError.BAD_REPLY, text

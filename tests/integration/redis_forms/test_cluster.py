@@ -18,6 +18,7 @@ from windlass.errors import BrokerError, ConfigurationError, OperationalError
 from windlass.redis_store.resp import packed
 from windlass.redis_store.routes import slot_of
 from windlass.states import Stage
+from windlass_operator.brokers import Brokers
 
 SOON = 60  # seconds: bounds a failing test, never slows a passing one
 KEYSPACE = "shop"
@@ -133,6 +134,23 @@ async def test_async_calls_follow_a_slot(
     assert await result.aget(timeout=SOON) == 4
     await shop.app.aclose()
     cluster.move_slot(KEYSPACE, cluster.nodes[0])
+
+
+async def test_the_operator_reads_keyspaces_wherever_they_are(cluster: ClusterGroup) -> None:
+    names = [KEYSPACE, *other_keyspaces(cluster)]
+    for name in names:
+        broker = RedisBroker(cluster.url, keyspace=name)
+        broker.enqueue([make_message(id="read-me", queue="read")])
+        broker.close()
+    brokers = Brokers(timeout_s=SOON)
+
+    await brokers.survey({cluster.url: {name: {"read": 60_000} for name in names}})
+
+    views = brokers.readings[cluster.url].views
+    assert {name: view.depths["read"].open for name, view in views.items()} == dict.fromkeys(
+        names, 1
+    )
+    brokers.close()
 
 
 def test_a_single_server_and_a_cluster_are_told_apart_with_the_address_to_use(
