@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from commands import Project
 from windlass import Windlass
+from windlass.cli.user_options import _value_of
 from windlass.cli.watching import changed, snapshot
 
 HOOKED = """
@@ -87,6 +90,21 @@ def test_own_flags_are_in_the_help_and_their_defaults_count(shop: Project) -> No
     worker = shop.start("-A", "hooked", "worker", "-c1", "-n", "w@h", "-l", "INFO")
     worker.says("worker_started")
     assert "init w@h nobody" in (shop.folder / "said.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        (["-A", "shop"], "shop"),
+        (["-c", "1", "-Ashop"], "shop"),
+        (["--app=shop.tasks:app"], "shop.tasks:app"),
+        (["--app", "shop"], "shop"),
+        (["--all", "-A"], None),
+        ([], None),
+    ],
+)
+def test_app_is_found_before_the_line_is_parsed(arguments: list[str], value: str | None) -> None:
+    assert _value_of(("-A", "--app"), arguments) == value
 
 
 def test_receiver_of_setup_logging_takes_it_over(shop: Project) -> None:

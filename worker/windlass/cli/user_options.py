@@ -13,7 +13,6 @@ tasks are imported.
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -89,11 +88,21 @@ def _app_for(ctx: click.Context, args: list[str]) -> Windlass | None:
     common = ctx.find_object(Common) or Common()
     if common.instance is not None:
         return common.instance
-    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    reader.add_argument("-A", "--app", default=common.app or os.environ.get("WINDLASS_APP"))
-    reader.add_argument("--workdir", default=common.workdir)
+    name = _value_of(("-A", "--app"), args) or common.app or os.environ.get("WINDLASS_APP")
     try:
-        found, _ = reader.parse_known_args(args)
-        return find_app(found.app, workdir=found.workdir) if found.app else None
-    except (ConfigurationError, SystemExit):
+        workdir = _value_of(("--workdir",), args) or common.workdir
+        return find_app(name, workdir=workdir) if name else None
+    except ConfigurationError:
         return None
+
+
+def _value_of(names: tuple[str, ...], args: list[str]) -> str | None:
+    """Find an option's value before the command line is parsed: `-A x`, `-Ax`, `--app=x`."""
+    for at, each in enumerate(args):
+        if each in names:
+            return args[at + 1] if at + 1 < len(args) else None
+        for name in names:
+            begun = f"{name}=" if name.startswith("--") else name
+            if each.startswith(begun) and not (begun == name and each.startswith("--")):
+                return each.removeprefix(begun)
+    return None
