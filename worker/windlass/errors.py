@@ -66,7 +66,7 @@ class UnsafeBrokerError(ConfigurationError):
 
 
 class ScheduleError(ConfigurationError, ValueError):
-    """A periodic task is declared wrongly, or may not be changed so; the text says how to fix it."""
+    """A periodic task is declared wrongly, or may not be changed so; the text says what to do."""
 
 
 class BrokerError(WindlassError):

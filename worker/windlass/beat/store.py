@@ -1,7 +1,7 @@
 """What beat asks of a broker: where schedules are kept, compared, moved and fired.
 
 Implemented by `windlass.redis_store.schedules` and `windlass.brokers.memory_schedules`; both pass
-the same tests (tests/conformance/test_schedules.py).
+the same tests (tests/conformance/test_schedules.py, test_schedule_changes.py).
 Next in the walk: `windlass.control_plane.schedules`.
 """
 
