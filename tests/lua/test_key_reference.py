@@ -47,4 +47,6 @@ def test_every_key_of_a_keyspace_is_on_the_page_with_its_type() -> None:
         "kept:",
         "r:",
         "schedule:",
+        "then:",
+        "answers:",
     }
