@@ -33,7 +33,7 @@ from windlass.control_plane.schedules import (
     resume_schedule,
     trigger_schedule,
 )
-from windlass.errors import ScheduleError
+from windlass.errors import DecodeError, ScheduleError
 from windlass.states import Stage
 
 
@@ -175,6 +175,25 @@ def test_reconciling_makes_the_owners_schedules_these_and_leaves_others_alone(
     names = [each.entry.name for each in schedules.read_schedules(brokers.broker)]
     assert names == ["b", "c", "run-time"]
     assert reconcile_schedules(brokers.broker, [changed, new], "settings:a").changed == ()
+
+
+def test_what_another_version_wrote_stops_nobody_else_and_can_be_removed(brokers: Sample) -> None:
+    put_schedule(brokers.broker, make_entry("newer"))
+    put_schedule(brokers.broker, make_entry("s"))
+    store = schedules.schedules_of(brokers.broker)
+    store.set(
+        "newer", queue="q", old_queue="q", expected=1, fresh=False, fire_at_ms=NOW + 5 * SECOND,
+        fields={"entry": b"\x81\xa5shape\x01"},
+    )  # fmt: skip
+    ticker = make_ticker(brokers.broker)
+    brokers.at(NOW + 10 * SECOND)
+
+    assert tick(ticker) == {"FIRED": 1}
+    assert [each.entry.name for each in schedules.read_schedules(brokers.broker)] == ["s"]
+    assert reconcile_schedules(brokers.broker, [make_entry("t", owner="b")], "b").created == ("t",)
+    with pytest.raises(DecodeError, match="'newer' cannot be read by this version"):
+        put_schedule(brokers.broker, make_entry("newer"))
+    assert remove_schedule(brokers.broker, "newer")
 
 
 def test_a_name_that_belongs_to_another_owner_is_refused_in_words(brokers: Sample) -> None:

@@ -103,6 +103,8 @@ class Ticker:
         self._tick_at_ms = 0
         self._changes = 0
         self._leads = False
+        #: Names and generations that were complained of.
+        self._unreadable: set[tuple[str, bytes]] = set()
         self._stopping = threading.Event()
 
     # -- one step
@@ -164,7 +166,7 @@ class Ticker:
         if self._on_lead is not None:
             try:
                 self._on_lead()
-            except ScheduleError as error:
+            except (ScheduleError, DecodeError) as error:
                 # Its text is all there is to say.
                 log.error(events.SCHEDULE_REFUSED, error=str(error))  # noqa: TRY400 - as said
 
@@ -189,8 +191,11 @@ class Ticker:
         try:
             schedule = read_record(name, fields)
         except DecodeError as error:
-            # Its text is all there is to say.
-            log.error(events.SCHEDULE_REFUSED, error=str(error))  # noqa: TRY400 - as said
+            known = (name, fields["generation"])
+            if known not in self._unreadable:
+                self._unreadable.add(known)
+                # Its text is all there is to say.
+                log.error(events.SCHEDULE_REFUSED, error=str(error))  # noqa: TRY400 - as said
             return []
         return fires_of(schedule, now_ms)
 

@@ -128,8 +128,7 @@ class MemorySchedules:
             kept = table.kept.get(name, {})
             if int(kept.get("generation", b"0")) != expected:
                 return 0
-            own = {"generation": b"%d" % (expected + 1), "queue": queue.encode()}
-            kept = {**({} if fresh else kept), **fields, **own}
+            kept = {**({} if fresh else kept), **fields, "generation": b"%d" % (expected + 1)}
             table.kept[name] = {field: value for field, value in kept.items() if value}
             self._move(name, fire_at_ms)
             table.changes += 1

@@ -18,6 +18,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
+from windlass import events
 from windlass.beat import due
 from windlass.beat.entry import Entry, fire_id
 from windlass.beat.record import Schedule, read_record
@@ -25,9 +26,11 @@ from windlass.beat.store import Schedules
 from windlass.brokers.memory import MemoryBroker
 from windlass.brokers.memory_schedules import MemorySchedules
 from windlass.brokers.redis import RedisBroker
-from windlass.errors import ScheduleError, nearest
+from windlass.errors import DecodeError, ScheduleError, nearest
+from windlass.log import get_logger
 from windlass.redis_store.schedules import RedisSchedules
 
+log = get_logger(__name__)
 T = TypeVar("T")
 AnyBroker: TypeAlias = RedisBroker | MemoryBroker
 #: Tries to change a schedule that others change at the same time.
@@ -57,7 +60,10 @@ def schedules_of(broker: AnyBroker) -> Schedules:
 
 
 def read_schedules(broker: AnyBroker, names: Sequence[str] | None = None) -> list[Schedule]:
-    """Return schedules with their times and outcomes; unknown names are left out.
+    """Return schedules with their times and outcomes.
+
+    Unknown names are left out, and so are, with a line in the log, those that another version has
+    written in a way that this one cannot read.
 
     Args:
         broker: Where.
@@ -65,11 +71,7 @@ def read_schedules(broker: AnyBroker, names: Sequence[str] | None = None) -> lis
     """
     store = schedules_of(broker)
     names = store.names() if names is None else names
-    found = [
-        read_record(name, fields)
-        for name, fields in zip(names, store.load(names), strict=True)
-        if fields
-    ]
+    found = _readable(zip(names, store.load(names), strict=True))
     ends = store.run_ends([run.id for schedule in found for run in schedule.active])
     return [schedule.with_ends(ends) for schedule in found]
 
@@ -128,18 +130,22 @@ def reconcile_schedules(broker: AnyBroker, entries: Iterable[Entry], owner: str)
     wanted = {entry.name: entry for entry in entries}
     outcomes: dict[str, list[str]] = {"created": [], "changed": [], "unchanged": []}
     refused: ScheduleError | None = None
+    store = schedules_of(broker)
+    names = store.names()
+    known = _readable(zip(names, store.load(names), strict=True))
+    there = {schedule.entry.name: schedule.entry for schedule in known}
     for name, entry in wanted.items():
+        if there.get(name) == entry:
+            continue
         try:
             outcomes[put_schedule(broker, entry).what].append(name)
         except ScheduleError as error:
             refused = error
-    store = schedules_of(broker)
-    names = [name for name in store.names() if name not in wanted]
     removed = [
         name
-        for name, fields in zip(names, store.load(names), strict=True)
-        if fields
-        and read_record(name, fields).entry.owner == owner
+        for name, entry in there.items()
+        if name not in wanted
+        and entry.owner == owner
         and remove_schedule(broker, name, owner=owner)
     ]
     if refused is not None:
@@ -161,12 +167,14 @@ def remove_schedule(broker: AnyBroker, name: str, *, owner: str | None = None) -
     store = schedules_of(broker)
 
     def change() -> bool | None:
-        old = _load(store, name)
-        if old is None:
+        fields = store.load([name])[0]
+        if not fields:
             return False
-        if owner is not None and old.entry.owner != owner:
+        # Not decoded where that is not needed: what cannot be read can be removed.
+        if owner is not None and (old := read_record(name, fields)).entry.owner != owner:
             raise _owned(old, owner)
-        return store.remove(name, queue=old.entry.queue, expected=old.generation) or None
+        queue, generation = fields["queue"].decode(), int(fields["generation"])
+        return store.remove(name, queue=queue, expected=generation) or None
 
     return _retried(change, name)
 
@@ -284,8 +292,20 @@ def _write(
         expected=0 if old is None else old.generation,
         fresh=fresh,
         fire_at_ms=fire_at_ms,
-        fields=fields,
+        fields={**fields, "queue": entry.queue.encode()},
     )
+
+
+def _readable(loaded: Iterable[tuple[str, dict[str, bytes]]]) -> list[Schedule]:
+    found = []
+    for name, fields in loaded:
+        try:
+            if fields:
+                found.append(read_record(name, fields))
+        except DecodeError as error:
+            # Its text is all there is to say.
+            log.error(events.SCHEDULE_REFUSED, schedule=name, error=str(error))  # noqa: TRY400 - as said
+    return found
 
 
 def _load(store: Schedules, name: str) -> Schedule | None:
