@@ -8,8 +8,8 @@ from builders import make_message, make_messages
 from windlass.brokers.base import Done, StoredResult
 from windlass.redis_store import commands
 from windlass.redis_store.commands import Commands
-from windlass.redis_store.packing import CHUNK, MAX_CALL_BYTES
 from windlass.redis_store.keys import Keys
+from windlass.redis_store.packing import CHUNK, MAX_CALL_BYTES
 
 MEGABYTE = 1024 * 1024
 

@@ -27,7 +27,7 @@ def describe(exc: BaseException, serializer: Serializer) -> dict[str, Any]:
         serializer: The one that will encode the answer.
     """
     kind = type(exc)
-    wire = {
+    wire: dict[str, Any] = {
         "exc_type": kind.__qualname__,
         "exc_module": kind.__module__,
         "exc_message": _encodable(exc.args, serializer),
@@ -67,7 +67,7 @@ def rebuild(wire: Mapping[str, Any]) -> Exception:
     if rebuilt is None:
         rebuilt = _synthetic_class(module, name)(*args)
     cause = wire.get("exc_cause")
-    if is_described(cause):
+    if isinstance(cause, Mapping) and is_described(cause):
         rebuilt.__cause__ = rebuild(cause)
     return rebuilt
 
