@@ -68,9 +68,13 @@ def test_outer_folders_and_tests_are_no_packages() -> None:
 
 
 def is_plain(path: Path) -> bool:
-    """A helper package that tests import (tests/cluster/windlass_cluster) may be one."""
+    """A helper package that tests import (tests/cluster/windlass_cluster) may be one.
+
+    So may the applications that the migration test copies: they are programs of their own.
+    """
     parts = path.relative_to(ROOT / "tests").parts
-    return not (parts[0] in ("cluster", "support") and len(parts) > 2)
+    is_helper = parts[0] in ("cluster", "support") and len(parts) > 2
+    return not (is_helper or parts[:3] == ("integration", "migration", "apps"))
 
 
 @pytest.mark.parametrize(
