@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from windlass.canvas.names import CHUNKS, START
 from windlass.signals import Signal
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ ENTRY_OPTIONS = frozenset(
         "end", "max_runs",
     }
 )  # fmt: skip
+
+#: What signatures of several tasks call their task: not one that could be sent.
+_WORKFLOWS = frozenset({"celery.chain", "celery.group", "celery.chord", CHUNKS})
 
 
 class Periodic:
@@ -59,7 +63,8 @@ class Periodic:
 
         Args:
             schedule: When: seconds, a timedelta, a crontab, a line of one ("0 3 * * *"), solar.
-            sig: What: a task, or a signature.
+            sig: What: a task, a signature, or a workflow (chain, group, chord, chunks), which a
+                worker sends when it is due.
             args: Arguments of the call; after those of a signature.
             kwargs: Keyword arguments of the call.
             name: Of the entry; by default what the signature looks like. The same name again
@@ -71,11 +76,8 @@ class Periodic:
         Returns:
             The name.
         """
-        task = getattr(sig, "task", None) or sig.name
-        given = getattr(sig, "options", None) or {}
-        merged = (*getattr(sig, "args", ()), *args)
-        named = {**(getattr(sig, "kwargs", None) or {}), **(kwargs or {})}
-        name = name or _name_of(str(task), merged, named)
+        task, given, merged, named = _call_of(sig, args, kwargs or {})
+        name = name or _name_of(task, merged, named)
         own = {key: options.pop(key) for key in ENTRY_OPTIONS & options.keys()}
         self._periodic_tasks[name] = {
             "task": task,
@@ -106,6 +108,18 @@ class Periodic:
 
         app: Windlass = self
         return SchedulesApi(app)
+
+
+def _call_of(
+    sig: Signature[Any] | Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[str, Mapping[str, Any], tuple[Any, ...], dict[str, Any]]:
+    """Return task, options and arguments of what is to be called."""
+    if not isinstance(sig, Mapping):
+        return sig.name, {}, tuple(args), dict(kwargs)
+    if sig["task"] in _WORKFLOWS:
+        whole = sig.clone(args, kwargs) if args or kwargs else sig
+        return START, {}, (), {"workflow": dict(whole)}
+    return sig.task, sig.options, (*sig.args, *args), {**sig.kwargs, **kwargs}
 
 
 def _name_of(task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ from windlass import Windlass
 from windlass.beat.declared import entries_of
 from windlass.beat.entry import CatchUp, Entry, Overlap
 from windlass.beat.timing import Cron, Every, Sun
+from windlass.canvas import chain
+from windlass.contrib.testing.worker import start_worker
 from windlass.errors import ConfigurationError, ScheduleError
 from windlass.schedules import crontab, schedule, solar
 
@@ -113,6 +115,21 @@ def test_tasks_are_added_in_code_when_the_app_is_configured() -> None:
     assert (named.name, named.ttl_ms, named.jitter_s) == ("named", 5000, 1)
     assert named.body == b"[[1,2],{},{}]"
     assert other.name == "shop.add(3)"
+
+
+def test_a_workflow_is_sent_by_a_task_that_every_worker_has() -> None:
+    app = Windlass("shop", broker="memory://flow", backend="memory://", set_as_current=False)
+
+    @app.task(name="shop.add")
+    def add(x: int, y: int = 0) -> int:
+        return x + y
+
+    with start_worker(app):
+        app.schedules.add("flow", "0 0 1 1 *", chain(add.s(1, 2), add.s(4)))
+        workflow_id = app.schedules.trigger("flow").get(timeout=20)
+        assert app.AsyncResult(workflow_id).get(timeout=20) == 7
+    assert app.schedules.get("flow").state == "SUCCESS"
+    app.close()
 
 
 def test_what_a_receiver_raises_is_an_error_at_start() -> None:

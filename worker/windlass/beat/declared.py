@@ -127,7 +127,7 @@ def _call(
             text = f"option {option!r} makes no sense for a task that is sent again and again."
             raise ScheduleError(text)
     args, kwargs = raw.get("args") or (), raw.get("kwargs") or {}
-    outgoing = sending.build(app, name, app.tasks.get(name), args, kwargs, options)
+    outgoing = sending.build(app, name, app.tasks.find(name), args, kwargs, options)
     if outgoing.expires_at_ms is not None:
         text = "option 'expires' is a time; expected seconds (or a timedelta) after each fire."
         raise ScheduleError(text)

@@ -63,7 +63,7 @@ class BeatService:
             ScheduleError: A name belongs to another owner.
         """
         for entry in self.entries:
-            if entry.task not in self._app.tasks:
+            if self._app.tasks.find(entry.task) is None:
                 reason = f"task {entry.task!r} is not registered here; it is sent by name"
                 log.warning(events.SCHEDULE_REFUSED, schedule=entry.name, error=reason)
         done = reconcile_schedules(self._broker, self.entries, owner_of(self._app))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from windlass.canvas.names import GATHER, MAP, STARMAP
+from windlass.canvas.names import GATHER, MAP, STARMAP, START
 from windlass.signatures import as_signature
 from windlass.task import Task, build_task
 
@@ -28,7 +28,12 @@ def builtin_task(app: Windlass, name: str) -> Task[..., Any] | None:
     def gather(values: list[Any]) -> list[Any]:
         return values
 
-    named: dict[str, Callable[..., Any]] = {MAP: run_map, STARMAP: run_starmap, GATHER: gather}
+    def start(workflow: Mapping[str, Any]) -> str:
+        return as_signature(workflow, app).apply_async().id
+
+    named: dict[str, Callable[..., Any]] = {
+        MAP: run_map, STARMAP: run_starmap, GATHER: gather, START: start
+    }  # fmt: skip
     fun = named.get(name)
     return None if fun is None else build_task(app, fun, options={"name": name})
 
