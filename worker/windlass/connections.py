@@ -56,6 +56,12 @@ def make_broker(settings: Settings) -> AnyBroker:
     """
     address = broker_address(settings)
     if _is_memory(address):
+        if settings.broker_publish_confirm == "replicated":
+            msg = (
+                "Setting broker_publish_confirm is 'replicated', and a broker in memory has no "
+                "replica. Expected 'accepted', or a Redis with a replica."
+            )
+            raise ConfigurationError(msg)
         return _memory_broker(address, settings)
     from windlass.brokers.redis import RedisBroker  # noqa: PLC0415 - see the module's docstring
 
@@ -74,6 +80,9 @@ def make_broker(settings: Settings) -> AnyBroker:
         has_outbox=settings.results_enabled and is_elsewhere(settings),
         max_deliveries=settings.max_deliveries,
         lost_result=partial(_lost_result, settings),
+        confirm_ms=round(settings.broker_connection_timeout * 1000)
+        if settings.broker_publish_confirm == "replicated"
+        else 0,
     )
 
 

@@ -15,6 +15,7 @@ from redis_groups import SentinelGroup
 from redis_server import RedisServer
 from waiting import eventually
 from windlass.brokers.base import Fetched, FetchRequest
+from windlass.brokers.publish_retry import PublishRetry
 from windlass.brokers.redis import RedisBroker
 from windlass.errors import OperationalError
 from windlass.redis_store import subscriber
@@ -78,6 +79,30 @@ async def test_async_calls_find_the_new_primary(
 
     assert await asyncio.wait_for(second.aget(timeout=SOON), SOON) == 4
     await app.aclose()
+
+
+async def test_a_confirmed_call_is_on_the_replica_and_without_one_it_is_an_error(
+    group: SentinelGroup,
+) -> None:
+    retry = PublishRetry(max_retries=1)
+    broker = RedisBroker(group.url, options=group.options, confirm_ms=5_000, retry=retry)
+    hasty = RedisBroker(group.url, options=group.options, confirm_ms=100, retry=retry)
+    replica = group.replica.client()
+
+    assert broker.enqueue([make_message(id="one")]) == [True]
+    assert broker.enqueue([make_message(id="two"), make_message(id="three")]) == [True, True]
+    assert await broker.aenqueue([make_message(id="four")]) == [True]
+    assert replica.hlen(broker.keys.messages) == 4
+
+    group.replica.pause()
+    with pytest.raises(OperationalError, match="no replica had it within 100 ms"):
+        hasty.enqueue([make_message(id="five")])  # nor at the second try, which stores nothing
+    group.replica.resume()
+    assert broker.enqueue([make_message(id="five")]) == [False]
+    assert replica.hlen(broker.keys.messages) == 5
+    await broker.aclose()
+    broker.close()
+    hasty.close()
 
 
 def test_a_primary_that_hangs_is_left_for_the_new_one(

@@ -49,6 +49,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "broker_connection_timeout": seconds,
     "broker_transport_options": st.dictionaries(text, json_values, max_size=3),
     "broker_use_ssl": tls,
+    "broker_publish_confirm": st.sampled_from(["accepted", "replicated"]),
     "result_backend_transport_options": st.dictionaries(text, json_values, max_size=3),
     "redis_backend_use_ssl": tls,
     "broker_allow_eviction": st.booleans(),

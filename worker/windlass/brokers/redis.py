@@ -64,11 +64,12 @@ class RedisBroker:
         max_deliveries: The cap where a queue record names none.
         lost_result: Builds the outcome of a message that dies because its worker was lost.
         has_outbox: Outcomes are copied to another store (`windlass.results.outbox`).
+        confirm_ms: What is enqueued has to be on a replica within so long; 0: need not.
     """
 
     capabilities = frozenset(Capability)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one caller, which names them all
         self,
         url: str,
         *,
@@ -78,6 +79,7 @@ class RedisBroker:
         max_deliveries: int = 3,
         lost_result: Callable[[str], StoredResult | None] = _no_result,
         has_outbox: bool = False,
+        confirm_ms: int = 0,
     ) -> None:
         self.url = url
         self.keys = Keys(keyspace, has_outbox=has_outbox)
@@ -88,6 +90,10 @@ class RedisBroker:
         self.retry = retry or PublishRetry()
         self.continuations = Continuations(self.links, self.keys, self.commands)
         self._upkeep = Upkeep(self.links, self.keys, self.commands, self.continuations)
+        self._confirm_ms = confirm_ms
+        # The write makes WAIT count what an earlier try has stored over another connection, too.
+        mark, wait = packed("SET", self.keys.confirm, "1"), packed("WAIT", 1, confirm_ms)
+        self._confirm = (mark, wait) if confirm_ms else ()
         self._revoker = Revoker(self.links, self.keys, self.continuations.finish)
         self._wake: WakeLink | None = None
         self._control: ChannelLink | None = None
@@ -114,8 +120,9 @@ class RedisBroker:
             BrokerFullError: It is out of memory; it says how many were stored, if any.
         """
         if len(messages) == 1 and not continuations:
-            command = self.commands.enqueue_one(messages[0])
-            return [not self._with_retry(lambda: self.links.call((command,)), retry)[0]]
+            commands = (self.commands.enqueue_one(messages[0]), *self._confirm)
+            call = self.links.call
+            return [not self._with_retry(lambda: self._confirmed(call(commands)), retry)[0]]
         calls, replies = [], []
         for phase in self._phases(messages, continuations):
             replies += self._with_retry(partial(self._try_enqueue, phase), retry)
@@ -130,7 +137,8 @@ class RedisBroker:
         return [self.commands.enqueue(messages)] if messages else []
 
     def _try_enqueue(self, calls: list[EnqueueCall]) -> list[Any]:
-        return checked(calls, self.links.try_call([call.command for call in calls]))
+        commands = [*(call.command for call in calls), *self._confirm]
+        return self._confirmed(checked(calls, self.links.try_call(commands)))
 
     def _with_retry(self, call: Callable[[], list[Any]], retry: PublishRetry | None) -> list[Any]:
         for pause_s in (retry or self.retry).pauses():
@@ -157,7 +165,24 @@ class RedisBroker:
         return fresh(calls, replies, len(messages))
 
     async def _atry_enqueue(self, calls: list[EnqueueCall]) -> list[Any]:
-        return checked(calls, await self.async_links.try_call([call.command for call in calls]))
+        commands = [*(call.command for call in calls), *self._confirm]
+        return self._confirmed(checked(calls, await self.async_links.try_call(commands)))
+
+    def _confirmed(self, replies: list[Any]) -> list[Any]:
+        """Return the replies without those of `_confirm`.
+
+        Raises:
+            OperationalError: No replica has what was stored.
+        """
+        if not self._confirm:
+            return replies
+        if replies[-1] < 1:
+            raise OperationalError(
+                f"The broker stored the call, and no replica had it within {self._confirm_ms} ms: "
+                "broker_publish_confirm is 'replicated'. It is tried again, which stores it once. "
+                "Check that a replica follows."
+            )
+        return replies[: -len(self._confirm)]
 
     # -- working ---------------------------------------------------------------------------------
 

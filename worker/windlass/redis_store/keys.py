@@ -18,6 +18,7 @@ windlass:{ks}:lead         hash   the ticker that leads, and until when
 windlass:{ks}:r:<id>       string encoded outcome, with TTL
 windlass:{ks}:thens        zset   continuation by the time somebody last looked after it, ms
 windlass:{ks}:then:<id>    hash   a continuation, see lua/lib/continuation.lua
+windlass:{ks}:confirm      string written before a replica is waited for
 windlass:{ks}:outbox       zset   id of an outcome to be copied elsewhere, by its generation
 windlass:{ks}:outbox:generation string the last generation
 windlass:{ks}:outbox:copier string the worker that copies now, for a moment
@@ -133,6 +134,7 @@ class Keys:
         self.result_prefix = f"{base}r:".encode()
         self.thens = f"{base}thens".encode()
         self.then_prefix = f"{base}then:".encode()
+        self.confirm = f"{base}confirm".encode()
         self.outbox = f"{base}outbox".encode()
         self.outbox_generation = f"{base}outbox:generation".encode()
         self.outbox_copier = f"{base}outbox:copier".encode()

@@ -118,7 +118,7 @@ REFUSED: dict[str, str] = {
     "broker_write_url": "Reads and writes are one transaction here: use broker_url",
     "cache_backend": "Use result_backend",
     "cache_backend_options": "Use result_backend",
-    "database_url": "Results live on the broker's own server today: use result_backend",
+    "database_url": "Results live in Redis today: use result_backend",
     "redis_db": "Put it in result_backend, which is the broker's own address",
     "redis_host": "Put it in result_backend, which is the broker's own address",
     "redis_password": "Put it in result_backend, which is the broker's own address",
@@ -193,7 +193,7 @@ def refusal(name: str) -> str | None:
     if name in REFUSED:
         return REFUSED[name]
     if name.startswith(_BACKEND_PREFIXES):
-        return "Results live on the broker's own server today: use result_backend"
+        return "Results live in Redis today: use result_backend"
     return None
 
 

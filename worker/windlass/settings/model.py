@@ -79,6 +79,10 @@ class BrokerSettings(_Group):
     """True, or options such as `{"ssl_ca_certs": "/etc/redis/ca.crt", "ssl_certfile": …,
     "ssl_keyfile": …}`: speak TLS, as a `rediss://` address says."""
 
+    broker_publish_confirm: Literal["accepted", "replicated"] = "accepted"
+    """When a call counts as sent: once the broker has stored it, or once a replica has it too (by
+    WAIT, for broker_connection_timeout; then it fails, to be tried again)."""
+
     broker_allow_eviction: bool = False
     """Start a worker even on a broker whose maxmemory-policy may evict queued messages."""
 
