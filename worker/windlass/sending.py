@@ -118,33 +118,16 @@ class Plan:
             MessageTooLarge: The message is over task_max_size_bytes.
         """
         body = self.encode((args, kwargs, self.embed), BODY_PARTS)
-        if self.compression is not None and len(body) >= compression.MIN_BYTES:
-            return self._compressed(body, message_id)
         parent = context.sending_request()
-        if parent is None or self.is_placed:
+        if self.compression is not None and len(body) >= compression.MIN_BYTES:
+            tail = self._compressed(body, parent, self.compression)
+        elif parent is None or self.is_placed:
             tail = self.head + body
         else:
             headers = child_headers(self.headers, parent)
             tail = messages.encode_tail(self.address, headers, body)
-        return self._outgoing(tail, message_id)
-
-    def _compressed(self, body: bytes, message_id: str | None) -> Outgoing:
-        """Build the message with its body made smaller; the cap is that of what it holds."""
-        self._check_size(len(self.head) + len(body))
-        encoding, headers, parent = self.compression, self.headers, context.sending_request()
-        if parent is not None and not self.is_placed:
-            headers = child_headers(headers, parent)
-        headers = msgspec.structs.replace(headers, content_encoding=encoding)
-        packed = compression.compress(body, encoding or "zlib")
-        return self._outgoing(messages.encode_tail(self.address, headers, packed), message_id)
-
-    def _check_size(self, size_bytes: int) -> None:
-        if size_bytes > self.limit:
-            what = f"A message for queue {self.times.queue!r}"
-            raise MessageTooLarge(what, size_bytes, self.limit, "task_max_size_bytes")
-
-    def _outgoing(self, tail: bytes, message_id: str | None) -> Outgoing:
-        self._check_size(len(tail))
+        if len(tail) > self.limit:
+            raise self._too_large(len(tail))
         times = self.times
         return Outgoing(
             id=message_id or new_id(),
@@ -156,6 +139,20 @@ class Plan:
             ttl_ms=times.ttl_ms,
             expires_at_ms=times.expires_at_ms,
         )
+
+    def _compressed(self, body: bytes, parent: Context | None, encoding: str) -> bytes:
+        """Build a tail with its body made smaller; the cap is that of what it holds."""
+        if len(self.head) + len(body) > self.limit:
+            raise self._too_large(len(self.head) + len(body))
+        headers = self.headers
+        if parent is not None and not self.is_placed:
+            headers = child_headers(headers, parent)
+        headers = msgspec.structs.replace(headers, content_encoding=encoding)
+        return messages.encode_tail(self.address, headers, compression.compress(body, encoding))
+
+    def _too_large(self, size_bytes: int) -> MessageTooLarge:
+        what = f"A message for queue {self.times.queue!r}"
+        return MessageTooLarge(what, size_bytes, self.limit, "task_max_size_bytes")
 
     def place(self, **headers: Any) -> None:
         """Keep root and parent as the options say, and change other headers."""

@@ -64,6 +64,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "task_queues": st.just(()) | st.tuples(names, names),
     "task_routes": st.none() | st.dictionaries(text, names, max_size=3) | st.lists(text),
     "task_create_missing_queues": st.booleans(),
+    "task_join_lost_after": seconds,
     "worker_enable_remote_control": st.booleans(),
     "task_annotations": st.none() | st.dictionaries(text, st.dictionaries(text, seconds)),
     "task_compression": st.none() | st.sampled_from(["zlib", "gzip", "zstd"]),
