@@ -99,7 +99,7 @@ def canvas_of(expr: Expr, task: Task[..., Any]) -> Any:
         return made([expr.name, expr.fails])
     members = [canvas_of(member, task) for member in expr.members]
     if expr.kind == "group":
-        return group(members)
+        return group(members, app=task.app)
     if expr.kind == "chord":
         return chord(members, canvas_of(expr.body, task))
     return reduce(or_, members) if expr.kind == "pipe" else chain(*members)
