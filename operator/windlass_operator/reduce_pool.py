@@ -54,7 +54,6 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
     wanted = wanted_children(observed.pool, _inputs(observed, served), memory.wanted)
     current = _current_deployment(observed, wanted)
     pods = [pod for pod in observed.pods if not pod.is_deleting]
-    pods_trouble = trouble(pods)
     asked = _asked(observed, current)
     blocking = trouble([p for p in pods if wanted.version in ("", p.version)])
     counted = observed
@@ -70,7 +69,7 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
         replicas = plan_replicas(observed, memory, current, decision, now_s)
     cordons = watch_cordons(observed, memory, replicas.memory, now_s)
     conditions = [
-        *pool_conditions(observed, served, wanted, current, pods_trouble, replicas, cordons.stuck),
+        *pool_conditions(observed, served, wanted, current, trouble(pods), replicas, cordons.stuck),
         *scaling_conditions(observed, decision),
     ]
     status = desired_pool_status(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
@@ -18,6 +18,40 @@ from windlass_cluster.providers import Provider
 pytestmark = pytest.mark.e2e
 
 
+@dataclass(frozen=True, slots=True)
+class Misfortunes:
+    """What goes wrong, one after the other."""
+
+    release: Release
+    application: Application
+    python_image: str
+
+    def kill_a_worker(self) -> None:
+        victim = next(
+            one for one in self.application.workers(QUEUE) if one["status"]["phase"] == "Running"
+        )
+        kill_process_one(self.application.namespace, victim, self.python_image)
+
+    def kill_the_operator(self) -> None:
+        self._kill(f"pod/{self.release.leader()}")
+
+    def restart_redis(self) -> None:
+        self._kill(f"pod/{self.release.fullname}-redis-0")
+
+    def _kill(self, pod: str) -> None:
+        space = self.release.namespace
+        kill_process_one(space, space.get(pod), self.python_image)
+
+    def take_the_redis_pod_away(self) -> None:
+        """With its container's file system: what is there afterwards was on the volume."""
+        name, space = f"pod/{self.release.fullname}-redis-0", self.release.namespace
+        before = space.get(name)["metadata"]["uid"]
+        space.kubectl("delete", name, "--grace-period=1")
+        space.wait(name, until="create", timeout_s=60)
+        space.wait(name, until="condition=Ready", timeout_s=90)
+        assert space.get(name)["metadata"]["uid"] != before
+
+
 def test_nothing_is_lost_while_workers_nodes_operator_and_redis_fail(
     cluster: Access,
     cluster_provider: Provider,
@@ -26,43 +60,16 @@ def test_nothing_is_lost_while_workers_nodes_operator_and_redis_fail(
 ) -> None:
     if len(cluster.get("nodes")["items"]) < 2:
         pytest.skip("this cluster has one node")
-    python = cluster_provider.python_image()
     (claim,) = operator_release.namespace.get("persistentvolumeclaims")["items"]
     assert claim["status"]["phase"] == "Bound", "the Redis has no volume of its own"
+    fate = Misfortunes(operator_release, application, cluster_provider.python_image())
     start(application)
-
-    def kill_a_worker() -> None:
-        victim = next(
-            one for one in application.workers(QUEUE) if one["status"]["phase"] == "Running"
-        )
-        kill_process_one(application.namespace, victim, python)
-
-    def kill_the_operator() -> None:
-        leader = operator_release.leader()
-        body = operator_release.namespace.get(f"pod/{leader}")
-        kill_process_one(operator_release.namespace, body, python)
-
-    def restart_redis() -> None:
-        name = f"{operator_release.fullname}-redis-0"
-        body = operator_release.namespace.get(f"pod/{name}")
-        kill_process_one(operator_release.namespace, body, python)
-
-    def take_the_redis_pod_away() -> None:
-        # With its container's file system: what is there afterwards was on the volume.
-        name = f"pod/{operator_release.fullname}-redis-0"
-        before = operator_release.namespace.get(name)["metadata"]["uid"]
-        operator_release.namespace.kubectl("delete", name, "--grace-period=1")
-        operator_release.namespace.wait(name, until="create", timeout_s=60)
-        operator_release.namespace.wait(name, until="condition=Ready", timeout_s=90)
-        assert operator_release.namespace.get(name)["metadata"]["uid"] != before
-
-    misfortunes: list[tuple[int, Callable[[], None]]] = [
-        (100, kill_a_worker), (300, kill_the_operator), (600, restart_redis),
-        (900, take_the_redis_pod_away),
-    ]  # fmt: skip
-    for count, misfortune in misfortunes:
+    for count, strike in (
+        (100, fate.kill_a_worker), (300, fate.kill_the_operator), (600, fate.restart_redis),
+        (900, fate.take_the_redis_pod_away),
+    ):  # fmt: skip
         wait_for(application, count)
-        misfortune()
+        strike()
     wait_for(application, 1_100)
     node = next(
         one["spec"]["nodeName"] for one in application.workers(QUEUE) if one["spec"].get("nodeName")
