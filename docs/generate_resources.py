@@ -26,6 +26,17 @@ metadata: {name: emails}
 spec:
   drainTarget: 60s
 """,
+    "beatschedules": """\
+apiVersion: windlass.dev/v1alpha1
+kind: BeatSchedule
+metadata: {name: nightly-report}
+spec:
+  schedule: 0 3 * * mon-fri
+  timeZone: Europe/Paris
+  task: shop.tasks.report
+  kwargs: {full: true}
+  queueRef: {name: emails}
+""",
     "workerpools": """\
 apiVersion: windlass.dev/v1alpha1
 kind: WorkerPool
@@ -52,7 +63,7 @@ WORDS = (
         "Reasons of brokers",
         "observed.py",
         "BrokerError",
-        "Of `Ready` of a TaskQueue, and of `MetricsAvailable` of a WorkerPool.",
+        "Of `Ready` of a TaskQueue or BeatSchedule, and of `MetricsAvailable` of a WorkerPool.",
     ),
     (
         "Reasons of scaling",
@@ -69,6 +80,7 @@ def pages() -> dict[Path, str]:
     return {
         REFERENCE / "taskqueue.md": resource_page("taskqueues"),
         REFERENCE / "workerpool.md": resource_page("workerpools"),
+        REFERENCE / "beatschedule.md": resource_page("beatschedules"),
         REFERENCE / "conditions.md": conditions_page(),
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from windlass.errors import WindlassError
@@ -23,16 +24,21 @@ from windlass_operator.plan import (
     DeleteObject,
     EmitEvent,
     Manager,
+    PauseSchedule,
     Plan,
     PurgeQueue,
+    PutSchedule,
+    RemoveSchedule,
     SetDeletionCost,
     SetFinalizer,
     SetReplicas,
     SetStatus,
+    TriggerSchedule,
     UncordonWorker,
     WriteRecord,
 )
 from windlass_operator.recorder import Recorder
+from windlass_operator.schedule_calls import do_to_schedule
 from windlass_operator.store import Store
 from windlass_operator.views import DELETION_COST
 
@@ -110,6 +116,9 @@ class Applier:
                 await self._kube.delete(ref)
             case SetFinalizer():
                 await self._set_finalizer(place, present=action.present)
+            case PutSchedule() | PauseSchedule() | TriggerSchedule() | RemoveSchedule():
+                do = partial(do_to_schedule, action=action)
+                await self._brokers.call(place.url, place.identity.namespace, do)
             case CordonWorker() | UncordonWorker() | WriteRecord() | PurgeQueue():
                 await self._on_broker(place, action)
 

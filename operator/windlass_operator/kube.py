@@ -28,6 +28,7 @@ _PAGE = 500
 _PLACES = {
     "TaskQueue": ("/apis/windlass.dev/v1alpha1", "taskqueues"),
     "WorkerPool": ("/apis/windlass.dev/v1alpha1", "workerpools"),
+    "BeatSchedule": ("/apis/windlass.dev/v1alpha1", "beatschedules"),
     "Deployment": ("/apis/apps/v1", "deployments"),
     "Pod": ("/api/v1", "pods"),
     "Secret": ("/api/v1", "secrets"),

@@ -23,7 +23,7 @@ from windlass_operator.apply import Applier, NotLeaderError, Place
 from windlass_operator.brokers import Brokers
 from windlass_operator.kube import KubeError
 from windlass_operator.metrics import Metrics
-from windlass_operator.models.resource import InvalidSpecError, identity_of
+from windlass_operator.models.resource import Identity, InvalidSpecError, identity_of
 from windlass_operator.observe import (
     Histories,
     World,
@@ -48,7 +48,10 @@ from windlass_operator.reduce_pool import reduce_pool
 from windlass_operator.reduce_queue import reduce_queue
 from windlass_operator.refusals import reduce_invalid, without_refused
 from windlass_operator.scaling.stabilize import still_wanted
+from windlass_operator.schedule_jobs import ScheduleJobs
+from windlass_operator.scheduling import Scheduling
 from windlass_operator.store import Key, Store
+from windlass_operator.tickers import Tickers
 from windlass_operator.work_watch import WorkWatch
 
 log = logs.get_logger(__name__)
@@ -106,12 +109,19 @@ class Loop:
             lambda url: brokers.client(url, "default").links,
             self._call_from_thread,
         )
+        tickers = Tickers(brokers.connect, self._call_soon, metrics.note_fire)
+        self._schedules = ScheduleJobs(Scheduling(brokers, tickers), addresses, self.call)
         self._began_s = time.monotonic()
         #: When the last tick ended, monotonic; for liveness.
         self.ticked_s = time.monotonic()
 
     def _call_from_thread(self) -> None:
         self._loop.call_soon_threadsafe(self._wake)
+
+    def _call_soon(self) -> None:
+        """`call`, from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self.call)
 
     def _wake(self) -> None:
         """Work came to a pool at zero: the next tick comes now."""
@@ -133,6 +143,7 @@ class Loop:
                 await self._rest(began_s)
         finally:
             self._watch.stop()
+            self._schedules.stop()
 
     async def _rest(self, began_s: float) -> None:
         took_s = time.monotonic() - began_s
@@ -163,6 +174,7 @@ class Loop:
         self._after_survey(world)
         self._histories.follow(world, self._brokers)
         build_views(world, self._brokers, self._histories)
+        await self._schedules.look(world)
         await self._each(
             (kind, key, self._invalid(kind, key, error, now_s))
             for (kind, key), error in world.invalid.items()
@@ -176,6 +188,9 @@ class Loop:
             ("WorkerPool", key, self._pool(world, key, now_s))
             for key in world.pools
             if not self._quiet.is_quiet("WorkerPool", key, self._seen_pool(world, key), now_s)
+        )
+        await self._each(
+            ("BeatSchedule", key, self._schedule(world, key, now_s)) for key in world.schedules
         )
         self._forget(world)
         self._watch.watch(self._sleeping(world))
@@ -273,8 +288,25 @@ class Loop:
         body = self._store.get(kind, *key)
         if body is None:
             return
+        identity = identity_of(body)
+        if kind == "BeatSchedule" and identity.is_deleting:
+            await self._deleted_schedule(identity, now_s)
+            return
         plan = reduce_invalid(body, error, now_s)
-        await self._carry_out(kind, Place(identity=identity_of(body)), plan, now_s)
+        await self._carry_out(kind, Place(identity=identity), plan, now_s)
+
+    async def _schedule(self, world: World, key: Key, now_s: float) -> None:
+        identity = world.schedules[key].identity
+        if identity.is_deleting:
+            await self._deleted_schedule(identity, now_s)
+            return
+        with self._metrics.reconciles.labels("BeatSchedule").time():
+            place, plan = self._schedules.plan(world, key, now_s)
+            await self._carry_out("BeatSchedule", place, plan, now_s)
+
+    async def _deleted_schedule(self, identity: Identity, now_s: float) -> None:
+        place, plan = await self._schedules.plan_deleted(identity, self._brokers, now_s)
+        await self._carry_out("BeatSchedule", place, plan, now_s)
 
     async def _carry_out(self, kind: str, place: Place, plan: Plan, now_s: float) -> bool:
         try:
@@ -312,7 +344,7 @@ class Loop:
             self._metrics.forget_pool(*key)
         for key in [key for key in self._bound if key not in world.queues]:
             del self._bound[key]
-        alive = world.pools.keys() | world.queues.keys()
+        alive = world.pools.keys() | world.queues.keys() | world.schedules.keys()
         for known in [known for known in self._mistakes if known[1] not in alive]:
             del self._mistakes[known]
 

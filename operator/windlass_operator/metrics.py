@@ -21,6 +21,8 @@ _POOL = ("namespace", "pool")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
+#: What may become of a schedule's due time; other answers mean that it was dealt with before.
+_ANSWERS = ("FIRED", "MISSED", "OVERLAP")
 #: Gauges of a pool, in the order of its numbers.
 _GAUGES = (
     ("replicas_desired", "Workers wanted."),
@@ -106,6 +108,12 @@ class Metrics:
             ("kind", "cause"),
             registry=registry,
         )
+        self.times = Counter(
+            "windlass_operator_schedule_times",
+            "Due times of schedules, by what became of them.",
+            ("namespace", "answer"),
+            registry=registry,
+        )
         self.leading = Gauge(
             "windlass_operator_leading", "1 while this process leads.", registry=registry
         )
@@ -128,6 +136,11 @@ class Metrics:
             need=observed.shares,
             reason=str(decision.reason),
         )
+
+    def note_fire(self, namespace: str, answer: str) -> None:
+        """Count what became of a schedule's due time; from any thread."""
+        if answer in _ANSWERS:
+            self.times.labels(namespace, answer.lower()).inc()
 
     def forget_pool(self, namespace: str, name: str) -> None:
         """Remove a pool that is gone."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -18,17 +19,21 @@ from windlass.control_plane.survey import KeyspaceView
 from windlass_operator.broker_addresses import Address
 from windlass_operator.brokers import Brokers, Reading
 from windlass_operator.health_of_pods import trouble
+from windlass_operator.models.beatschedule import BeatSchedule
 from windlass_operator.models.resource import InvalidSpecError
 from windlass_operator.models.taskqueue import TaskQueue
 from windlass_operator.models.workerpool import WorkerPool
 from windlass_operator.observed import BrokerView, PoolObserved, QueueObserved, QueueView
 from windlass_operator.pool_scaling import need_of
 from windlass_operator.readings import (
+    M,
+    Model,
     read_child,
     read_deployment,
     read_pod,
     read_pool,
     read_queue,
+    read_schedule,
 )
 from windlass_operator.scaling.divide import PoolCapacity, divide
 from windlass_operator.scaling.smoothing import QueueHistory, QueueTotals, update
@@ -44,6 +49,7 @@ class World:
 
     queues: dict[Key, TaskQueue] = field(default_factory=dict)
     pools: dict[Key, WorkerPool] = field(default_factory=dict)
+    schedules: dict[Key, BeatSchedule] = field(default_factory=dict)
     invalid: dict[tuple[str, Key], InvalidSpecError] = field(default_factory=dict)
     addresses: dict[Key, Address] = field(default_factory=dict)
     views: dict[Key, QueueView] = field(default_factory=dict)
@@ -59,16 +65,9 @@ class World:
 def read_objects(store: Store) -> World:
     """Read all resources; those with an invalid spec are set apart."""
     world = World()
-    for key, queue in store.read_all("TaskQueue", read_queue):
-        if isinstance(queue.value, InvalidSpecError):
-            world.invalid["TaskQueue", key] = queue.value
-        else:
-            world.queues[key] = queue.value
-    for key, pool in store.read_all("WorkerPool", read_pool):
-        if isinstance(pool.value, InvalidSpecError):
-            world.invalid["WorkerPool", key] = pool.value
-        else:
-            world.pools[key] = pool.value
+    _sort(world, "TaskQueue", store.read_all("TaskQueue", read_queue), world.queues)
+    _sort(world, "WorkerPool", store.read_all("WorkerPool", read_pool), world.pools)
+    _sort(world, "BeatSchedule", store.read_all("BeatSchedule", read_schedule), world.schedules)
     for (namespace, name), declared in world.pools.items():
         for ref in declared.spec.queues:
             world.serving.setdefault((namespace, ref.name), []).append(name)
@@ -77,6 +76,16 @@ def read_objects(store: Store) -> World:
         if replicas is not None:
             world.stuck[key] = replicas
     return world
+
+
+def _sort(
+    world: World, kind: str, objects: Iterable[tuple[Key, Model[M]]], usable: dict[Key, M]
+) -> None:
+    for key, model in objects:
+        if isinstance(model.value, InvalidSpecError):
+            world.invalid[kind, key] = model.value
+        else:
+            usable[key] = model.value
 
 
 def _stuck_at(store: Store, namespace: str, pool: str) -> int | None:

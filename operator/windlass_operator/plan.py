@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from windlass.beat.entry import Entry
+
 
 class Manager(StrEnum):
     """Field managers of server-side apply: one for each concern, so that nobody fights."""
@@ -88,6 +90,43 @@ class PurgeQueue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PutSchedule:
+    """Declare a schedule on its broker, or change it to this; a new one begins `is_paused`."""
+
+    entry: Entry
+    uid: str
+    is_paused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseSchedule:
+    """Have a schedule on its broker fire no more, or again."""
+
+    name: str
+    is_paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerSchedule:
+    """Fire a schedule beside its times; the `run_id` that it was fired with last does nothing."""
+
+    name: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveSchedule:
+    """Take a schedule off its broker, if it is this owner's."""
+
+    name: str
+    owner: str
+
+
+#: What is done to a schedule on its broker.
+OnSchedule = PutSchedule | PauseSchedule | TriggerSchedule | RemoveSchedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetFinalizer:
     """Add or remove our finalizer on the object itself."""
 
@@ -125,6 +164,7 @@ Action = (
     | UncordonWorker
     | WriteRecord
     | PurgeQueue
+    | OnSchedule
     | SetFinalizer
     | EmitEvent
     | SetStatus

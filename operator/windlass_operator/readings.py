@@ -7,12 +7,13 @@ before, and is given to `Store.read_all` or `Store.read_children`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from windlass_operator.desired.names import POOL
+from windlass_operator.models.beatschedule import BeatSchedule, trigger_of
 from windlass_operator.models.resource import InvalidSpecError, identity_of
 from windlass_operator.models.taskqueue import TaskQueue
 from windlass_operator.models.workerpool import WorkerPool
@@ -20,7 +21,7 @@ from windlass_operator.observed import ChildView, DeploymentView, PodView
 from windlass_operator.views import deployment_view, pod_view
 from windlass_operator.wanted_children import APPLIED
 
-M = TypeVar("M", TaskQueue, WorkerPool)
+M = TypeVar("M", TaskQueue, WorkerPool, BeatSchedule)
 
 
 class _Parts(msgspec.Struct):
@@ -58,6 +59,11 @@ def read_pool(raw: bytes, before: Model[WorkerPool] | None) -> Model[WorkerPool]
     return _model(raw, before, WorkerPool)
 
 
+def read_schedule(raw: bytes, before: Model[BeatSchedule] | None) -> Model[BeatSchedule]:
+    """Read a BeatSchedule."""
+    return _model(raw, before, BeatSchedule)
+
+
 def _model(raw: bytes, before: Model[M] | None, kind: type[M]) -> Model[M]:
     parts = _PARTS.decode(raw)
     written = bytes(parts.spec)
@@ -65,7 +71,10 @@ def _model(raw: bytes, before: Model[M] | None, kind: type[M]) -> Model[M]:
         # A status was written, by us most of the time.
         known: Any = before.value
         identity = identity_of({"kind": parts.kind, "metadata": parts.metadata})
-        return Model(kind(identity=identity, spec=known.spec, status=parts.status or {}), written)
+        news: dict[str, Any] = {"identity": identity, "status": parts.status or {}}
+        if kind is BeatSchedule:
+            news["trigger"] = trigger_of(parts.metadata)
+        return Model(replace(known, **news), written)
     try:
         return Model(kind.from_object(msgspec.json.decode(raw)), written)
     except InvalidSpecError as error:

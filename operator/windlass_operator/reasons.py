@@ -29,6 +29,8 @@ class ConditionType(StrEnum):
     REPLICA_CONFLICT = "ReplicaConflict"
     #: It works, but not as one may think.
     WARNING = "Warning"
+    #: spec.suspend is set.
+    SUSPENDED = "Suspended"
 
 
 class ConditionReason(StrEnum):
@@ -80,6 +82,16 @@ class ConditionReason(StrEnum):
     POD_TEMPLATE_IGNORED = "PodTemplateFieldsIgnored"
     #: A worker was told to take nothing more, long ago, and no scale-down of ours wants it so.
     CORDON_STUCK = "CordonStuck"
+    #: The schedule does not fire, but by hand.
+    SUSPENDED_BY_USER = "SuspendedByUser"
+    #: The broker has a schedule of this name that is somebody else's.
+    SCHEDULE_NAME_CONFLICT = "ScheduleNameConflict"
+    #: No further time is to come.
+    SCHEDULE_OVER = "ScheduleOver"
+    #: Runs of the schedule have failed since one succeeded.
+    RUNS_FAIL = "RunsFail"
+    #: A crontab line restricts both day fields; both must match, unlike in cron.
+    BOTH_DAYS_MUST_MATCH = "BothDaysMustMatch"
 
 
 class EventReason(StrEnum):
@@ -111,7 +123,13 @@ class EventReason(StrEnum):
     BROKER_UNREACHABLE = "BrokerUnreachable"
     #: A queue's broker can be used again.
     BROKER_RECOVERED = "BrokerRecovered"
-    #: A deleted queue's messages could not be purged in time.
+    #: What a deleted queue or schedule has on its broker could not be removed in time.
     CLEANUP_ABANDONED = "CleanupAbandoned"
     #: A deleted queue's messages were purged.
     PURGED = "Purged"
+    #: A schedule was fired by hand.
+    SCHEDULE_TRIGGERED = "ScheduleTriggered"
+    #: Times of a schedule were missed, since nobody could fire in time.
+    TIMES_MISSED = "TimesMissed"
+    #: A run of a schedule failed.
+    RUN_FAILED = "RunFailed"

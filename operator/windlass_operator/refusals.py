@@ -7,7 +7,7 @@ from typing import Any
 
 from windlass_operator.conditions import Condition, merged
 from windlass_operator.desired.names import FINALIZER
-from windlass_operator.models.resource import InvalidSpecError, identity_of
+from windlass_operator.models.resource import Identity, InvalidSpecError, identity_of
 from windlass_operator.plan import Action, EmitEvent, Plan, SetFinalizer, SetStatus
 from windlass_operator.reasons import ConditionReason, ConditionType, EventReason
 
@@ -24,7 +24,13 @@ def reduce_invalid(body: Mapping[str, Any], error: InvalidSpecError, now_s: floa
             is_warning=True,
         )
         return Plan(actions=(event, SetFinalizer(present=False)))
-    status = body.get("status") or {}
+    return refused_spec(identity, body.get("status") or {}, error, now_s)
+
+
+def refused_spec(
+    identity: Identity, status: Mapping[str, Any], error: InvalidSpecError, now_s: float
+) -> Plan:
+    """Say what is wrong with a spec, and leave the rest of the status as it is."""
     ready = not_ready(ConditionReason.INVALID_SPEC, str(error))
     conditions = merged(status.get("conditions", ()), [ready], identity.generation, now_s)
     wanted = {**status, "observedGeneration": identity.generation, "conditions": conditions}

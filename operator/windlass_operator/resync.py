@@ -32,6 +32,7 @@ LISTED = {
     "PodDisruptionBudget": _OURS,
     "TaskQueue": "",
     "WorkerPool": "",
+    "BeatSchedule": "",
 }
 
 

@@ -17,6 +17,8 @@ _AT_ONCE = (
     "queueName",
     "binding",
     "pools",
+    "schedule",
+    "lastTrigger",
 )
 
 

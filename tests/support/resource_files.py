@@ -10,7 +10,11 @@ import yaml
 
 from repository import ROOT
 
-KINDS = {"TaskQueue": "taskqueues", "WorkerPool": "workerpools"}
+KINDS = {
+    "TaskQueue": "taskqueues",
+    "WorkerPool": "workerpools",
+    "BeatSchedule": "beatschedules",
+}
 Node = Mapping[str, Any]
 
 

@@ -47,13 +47,13 @@ app.kubernetes.io/component: redis
 
 {{- define "windlass.rules" -}}
 - apiGroups: [windlass.dev]
-  resources: [taskqueues]
+  resources: [taskqueues, beatschedules]
   verbs: [list, watch, patch] # patch: the finalizer
 - apiGroups: [windlass.dev]
   resources: [workerpools]
   verbs: [list, watch]
 - apiGroups: [windlass.dev]
-  resources: [taskqueues/status, workerpools/status]
+  resources: [taskqueues/status, workerpools/status, beatschedules/status]
   verbs: [patch]
 # Children that block their owner's deletion ask for this where the API server enforces it.
 - apiGroups: [windlass.dev]

@@ -19,6 +19,7 @@ _OURS = f"{POOL},{MANAGED_BY}={OPERATOR}"
 WATCHED: tuple[tuple[str, str, str, str, str], ...] = (
     (_GROUP, _VERSION, "taskqueues", "TaskQueue", ""),
     (_GROUP, _VERSION, "workerpools", "WorkerPool", ""),
+    (_GROUP, _VERSION, "beatschedules", "BeatSchedule", ""),
     ("apps", "v1", "deployments", "Deployment", _OURS),
     ("", "v1", "pods", "Pod", _OURS),
     ("", "v1", "serviceaccounts", "ServiceAccount", _OURS),

@@ -1,4 +1,4 @@
-"""TaskQueues and WorkerPools out of YAML files, as `kubectl apply -f` would take them.
+"""Our resources out of YAML files, as `kubectl apply -f` would take them.
 
 Everything that is wrong is reported at once, each with its file, line, field and fix. What only a
 cluster can do (images, pod templates, other kinds) is left out and said in a note.
@@ -15,15 +15,22 @@ from typing import Any
 
 from windlass.errors import nearest
 from windlass_operator.local.yaml_lines import Document, FileError, read_documents
+from windlass_operator.models.beatschedule import MAX_NAME as MAX_SCHEDULE_NAME
+from windlass_operator.models.beatschedule import BeatScheduleSpec
 from windlass_operator.models.resource import API_VERSION, InvalidSpecError, Spec, check_spec
 from windlass_operator.models.taskqueue import TaskQueueSpec
 from windlass_operator.models.workerpool import MAX_NAME, WorkerPoolSpec
 
-MODELS: dict[str, type[Spec]] = {"TaskQueue": TaskQueueSpec, "WorkerPool": WorkerPoolSpec}
+MODELS: dict[str, type[Spec]] = {
+    "TaskQueue": TaskQueueSpec,
+    "WorkerPool": WorkerPoolSpec,
+    "BeatSchedule": BeatScheduleSpec,
+}
+_KINDS = "TaskQueue, WorkerPool or BeatSchedule"
 _GROUP = API_VERSION.partition("/")[0]
 _SUFFIXES = (".yaml", ".yml")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-_LONGEST = {"TaskQueue": 253, "WorkerPool": MAX_NAME}
+_LONGEST = {"TaskQueue": 253, "WorkerPool": MAX_NAME, "BeatSchedule": MAX_SCHEDULE_NAME}
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
 
 
@@ -42,7 +49,7 @@ class Resources:
     """What the files hold.
 
     Attributes:
-        bodies: TaskQueues and WorkerPools in the form of the API, in the files' order.
+        bodies: Our resources in the form of the API, in the files' order.
         folders: (namespace, pool) -> folder of the file that it is in.
         places: (kind, namespace, name) -> `file:line`.
         notes: What was left out, and why.
@@ -135,7 +142,7 @@ class _Reader:
     def result(self) -> Resources:
         if not self._problems and not self._bodies:
             self._problems.append(
-                "no TaskQueue and no WorkerPool is in these files. The smallest of each is in "
+                "no TaskQueue, WorkerPool or BeatSchedule is in these files. The smallest of each is in "
                 "docs/how-to/run-locally.md."
             )
         if self._problems:
@@ -168,7 +175,7 @@ def _problems_of_envelope(document: Document) -> list[str]:
     version, kind = value.get("apiVersion"), value.get("kind")
     for name, given in (("apiVersion", version), ("kind", kind)):
         if not isinstance(given, str) or not given:
-            wanted = API_VERSION if name == "apiVersion" else " or ".join(MODELS)
+            wanted = API_VERSION if name == "apiVersion" else _KINDS
             return [
                 f"{document.place((name,))}: document {document.number} has no {name}. "
                 f"Add `{name}: {wanted}`."
@@ -193,7 +200,7 @@ def _problems_of_kind(document: Document, version: str, kind: str) -> list[str]:
     if kind not in MODELS:
         return [
             f"{document.place(('kind',))}: kind: {kind!r} is not a kind of {_GROUP}. Expected "
-            f"{' or '.join(MODELS)}.{nearest(kind, MODELS)}"
+            f"{_KINDS}.{nearest(kind, MODELS)}"
         ]
     return []
 

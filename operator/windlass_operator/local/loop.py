@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from windlass.errors import WindlassError
@@ -32,18 +33,26 @@ from windlass_operator.plan import (
     CordonWorker,
     DeleteObject,
     EmitEvent,
+    PauseSchedule,
     Plan,
     PurgeQueue,
+    PutSchedule,
+    RemoveSchedule,
     SetDeletionCost,
     SetReplicas,
     SetStatus,
+    TriggerSchedule,
     UncordonWorker,
     WriteRecord,
 )
 from windlass_operator.pool_memory import PoolMemory
 from windlass_operator.reduce_pool import reduce_pool
 from windlass_operator.reduce_queue import reduce_queue
+from windlass_operator.reduce_schedule import reduce_schedule
+from windlass_operator.schedule_calls import do_to_schedule
+from windlass_operator.scheduling import Scheduling
 from windlass_operator.store import Key, Store
+from windlass_operator.tickers import Tickers
 from windlass_operator.work_watch import WorkWatch
 
 TICK_S = 1.0
@@ -88,6 +97,7 @@ class LocalLoop:
         self._called = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._watch = WorkWatch(lambda url: brokers.client(url, "default").links, self.call)
+        self._schedules = Scheduling(brokers, Tickers(brokers.connect, self.call))
         #: The newest look at everything; None before the first tick.
         self.world: World | None = None
 
@@ -104,6 +114,7 @@ class LocalLoop:
                 await self._rest()
         finally:
             self._watch.stop()
+            self._schedules.stop()
 
     async def _rest(self) -> None:
         try:
@@ -118,8 +129,11 @@ class LocalLoop:
         """Look at everything once and do what is to be done."""
         self._driver.reconcile(time.monotonic())
         world = await self.look()
+        await self._schedules.look(world)
         for key in world.queues:
             await self._queue(world, key, now_s)
+        for key in world.schedules:
+            await self._schedule(world, key, now_s)
         for key in world.pools:
             await self._pool(world, key, now_s)
         self._driver.reconcile(time.monotonic())
@@ -163,6 +177,11 @@ class LocalLoop:
         if await self._carry_out(identity, url, outcome.plan):
             self._memories[key] = outcome.memory
 
+    async def _schedule(self, world: World, key: Key, now_s: float) -> None:
+        observed = self._schedules.observe(world, key)
+        plan = reduce_schedule(observed, now_s)
+        await self._carry_out(observed.schedule.identity, self._schedules.url_of(key), plan)
+
     async def _carry_out(self, identity: Identity, url: str, plan: Plan) -> bool:
         try:
             for action in plan.actions:
@@ -201,6 +220,9 @@ class LocalLoop:
                 await self._brokers.write_record(url, space, action.queue, action.changes)
             case PurgeQueue():
                 await self._brokers.purge(url, space, action.queue)
+            case PutSchedule() | PauseSchedule() | TriggerSchedule() | RemoveSchedule():
+                do = partial(do_to_schedule, action=action)
+                await self._brokers.call(url, space, do)
             case _:
                 pass  # finalizers: nothing is deleted here
 

@@ -39,7 +39,7 @@ CASES: dict[str, tuple[str, int, str]] = {
     "a list": ("- a\n", 1, "is a list, not a resource. Expected apiVersion, kind, metadata"),
     "a word": ("hello\n", 1, "is a str, not a resource"),
     "no apiVersion": ("kind: TaskQueue\n", 1, "Add `apiVersion: windlass.dev/v1alpha1`."),
-    "no kind": (HEAD, 1, "has no kind. Add `kind: TaskQueue or WorkerPool`."),
+    "no kind": (HEAD, 1, "has no kind. Add `kind: TaskQueue, WorkerPool or BeatSchedule`."),
     "another version": (
         QUEUE.replace("v1alpha1", "v1"), 1, "Write `apiVersion: windlass.dev/v1alpha1`.",
     ),
@@ -51,7 +51,7 @@ CASES: dict[str, tuple[str, int, str]] = {
         QUEUE.replace("TaskQueue", "TaskQueu"), 2, "Did you mean 'TaskQueue'?",
     ),
     "a kind that does not exist": (
-        QUEUE.replace("TaskQueue", "Banana"), 2, "Expected TaskQueue or WorkerPool.",
+        QUEUE.replace("TaskQueue", "Banana"), 2, "Expected TaskQueue, WorkerPool or BeatSchedule.",
     ),
     "no name": (HEAD + "kind: TaskQueue\n", 1, "metadata.name is required"),
     "a name in capitals": (
@@ -186,7 +186,7 @@ def test_missing_file_and_empty_folder_are_named(tmp_path: Path) -> None:
 def test_files_without_any_of_our_resources_are_an_error(tmp_path: Path) -> None:
     file = tmp_path / "service.yaml"
     file.write_text("apiVersion: v1\nkind: Service\nmetadata: {name: x}\n")
-    with pytest.raises(InvalidFilesError, match="no TaskQueue and no WorkerPool"):
+    with pytest.raises(InvalidFilesError, match="no TaskQueue, WorkerPool or BeatSchedule"):
         read_resources([file])
 
 
