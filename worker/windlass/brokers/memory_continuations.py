@@ -131,7 +131,7 @@ class MemoryContinuations:
         """See `windlass.brokers.base.Broker.sweep`."""
         now_ms = self._store.now_ms
         old = [r for r in self.records.values() if r.checked_ms <= now_ms - older_than_ms]
-        old.sort(key=lambda record: record.checked_ms)
+        old.sort(key=lambda record: (record.checked_ms, record.declared.id))
         ended = 0
         for record in old[:limit]:
             record.checked_ms = now_ms

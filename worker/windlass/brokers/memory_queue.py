@@ -126,7 +126,7 @@ class MemoryQueue:
 
     def waiting_ids(self) -> list[str]:
         """Return the ids of all that waits: ready, scheduled, parked."""
-        ready = [id_ for ids in self.ready for id_ in ids]
+        ready = [id_ for ids in self.by_urgency() for id_ in ids]
         return [*ready, *(member[1:] for _, member in self.scheduled), *self.parked]
 
     def drop_waiting(self) -> None:
