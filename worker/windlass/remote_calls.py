@@ -7,6 +7,7 @@ Next in the walk: `windlass.runtime.remote`, the worker's side.
 
 from __future__ import annotations
 
+import importlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
@@ -19,6 +20,7 @@ from windlass.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
+    from windlass.connections import AnyBroker
 
 #: A request is at most so many bytes: every worker reads it.
 MAX_REQUEST_BYTES = 64 * 1024
@@ -123,10 +125,18 @@ def ask(app: Windlass, request: Request) -> list[tuple[str, Any]]:
     deadline = monotonic() + request.timeout_s
     answers = broker.answers(name)  # before the question is put
     try:
-        heard = broker.call_workers(message)
+        # The server counts who listens on its own node: while the slot of a keyspace moves, some
+        # workers still listen on another, and their heartbeats are what is known of them.
+        heard = max(broker.call_workers(message), _alive(broker))
         return _gather(request, answers, deadline, heard)
     finally:
         answers.close()
+
+
+def _alive(broker: AnyBroker) -> int:
+    # Loaded here: a client that asks nobody should not carry it.
+    heartbeats = importlib.import_module("windlass.control_plane.heartbeats")
+    return len(heartbeats.read_workers(broker))
 
 
 def _gather(request: Request, answers: Any, deadline: float, heard: int) -> list[tuple[str, Any]]:

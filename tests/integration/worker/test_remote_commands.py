@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -39,6 +40,10 @@ def test_busy_worker_says_what_runs_what_waits_and_what_is_scheduled(app, start_
     assert (active["id"], active["name"]) == (running.id, "worker_tasks.hold")
     assert (active["args"], active["kwargs"]) == (["a"], {})
     assert active["hostname"] == NODE
+    assert list(active) == [  # as Celery 5.7's
+        "id", "name", "args", "kwargs", "type", "hostname", "time_start", "acknowledged",
+        "delivery_info", "worker_pid",
+    ]  # fmt: skip
     assert 0 <= time.time() - active["time_start"] < 60
     assert active["worker_pid"] == marks.pids("a.began")[0]
     assert active["delivery_info"]["routing_key"] == "default"
@@ -112,6 +117,15 @@ def test_nobody_there_is_none_at_once(app, start_worker):
 
     assert app.control.inspect(destination=["another@host"], timeout=30).ping() is None
     assert app.control.inspect(pattern="another*", timeout=30).ping() is None
+
+
+def test_worker_that_stands_still_is_waited_for_no_longer_than_asked(app, start_worker):
+    start_worker("-c", "1", "-n", NODE)
+    frozen = start_worker("-c", "1", "-n", "node-2@here")
+    frozen.send(signal.SIGSTOP)
+
+    assert app.control.inspect(timeout=0.3).ping() == {NODE: {"ok": "pong"}}
+    frozen.send(signal.SIGCONT)
 
 
 def test_only_those_meant_answer(app, start_worker):
