@@ -220,6 +220,21 @@ def test_replace_takes_the_run_before_back(brokers: Sample) -> None:
     assert second.id != first.id
 
 
+def test_a_stale_ticker_ends_no_run_of_the_time_it_comes_too_late_for(brokers: Sample) -> None:
+    stale = started(brokers, overlap=Overlap.REPLACE)
+    brokers.at(NOW + 9 * SECOND)
+    stale.run_once()
+    fires = list(stale._prepared)
+    brokers.at(NOW + 10 * SECOND)
+    assert tick(make_ticker(brokers.other, "ticker")) == {"FIRED": 1}
+
+    stale._replace(fires)
+
+    (delivery,) = take(brokers.broker)
+    assert not delivery.revoked
+    assert brokers.broker.revoked([delivery.id]) == {}
+
+
 def test_jitter_is_the_same_on_every_ticker_and_keeps_the_nominal_time(brokers: Sample) -> None:
     ticker = started(brokers, timing=Every(MINUTE), jitter_s=30.0)
     ticker.run_once()

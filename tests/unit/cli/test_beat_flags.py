@@ -26,21 +26,8 @@ def test_flag_that_cannot_be_honoured_is_refused_with_what_to_do(flag) -> None:
 
 
 def test_celerys_command_line_of_beat_is_read() -> None:
-    line = [
-        "-l",
-        "info",
-        "--max-interval",
-        "5",
-        "--pidfile",
-        "p",
-        "-s",
-        "db",
-        "-f",
-        "log",
-        "-I",
-        "a,b",
-    ]
-    params = beat.make_context("beat", line).params
+    line = ["-l", "info", "--max-interval", "5", "--pidfile", "p", "-s", "db", "-f", "log"]
+    params = beat.make_context("beat", [*line, "-I", "a,b"]).params
 
     assert (params["loglevel"], params["max_interval"], params["pidfile"]) == ("INFO", 5.0, "p")
     assert params["include"] == ("a", "b")

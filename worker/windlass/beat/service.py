@@ -50,6 +50,7 @@ class BeatService:
     ) -> None:
         self._app = app
         self._broker = broker
+        self._is_declared = False
         self.entries: list[Entry] = entries_of(app)
         interval_s = max_interval_s or app.conf.current.beat_max_loop_interval or MAX_INTERVAL_S
         self.ticker = Ticker(
@@ -66,6 +67,7 @@ class BeatService:
             if self._app.tasks.find(entry.task) is None:
                 reason = f"task {entry.task!r} is not registered here; it is sent by name"
                 log.warning(events.SCHEDULE_REFUSED, schedule=entry.name, error=reason)
+        self._is_declared = True
         done = reconcile_schedules(self._broker, self.entries, owner_of(self._app))
         log.info(
             events.SCHEDULES_RECONCILED,
@@ -79,10 +81,21 @@ class BeatService:
         """Tick until `stop`."""
         log.info(events.BEAT_STARTED, holder=self.ticker.holder, entries=len(self.entries))
         try:
+            self._declare_at_start()
             self.ticker.run()
         finally:
             self._broker.close()
             log.info(events.BEAT_STOPPED, holder=self.ticker.holder)
+
+    def _declare_at_start(self) -> None:
+        """Declare also when another ticker leads: it may be of an older version of the app."""
+        if self._is_declared:
+            return
+        try:
+            self.check_names()
+        except ScheduleError as error:
+            # Its text is all there is to say.
+            log.error(events.SCHEDULE_REFUSED, error=str(error))  # noqa: TRY400 - as said
 
     def check_names(self) -> None:
         """Declare once at start, so that a name that is taken is an error there.

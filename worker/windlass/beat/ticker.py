@@ -220,9 +220,13 @@ class Ticker:
 
     def _replace(self, batch: list[Fire]) -> None:
         """End the runs that are to be replaced. Before the fire: a crash in between fires again."""
-        names = [fire.name for fire in batch if fire.overlap == Overlap.REPLACE and fire.fires]
-        if names:
-            end_runs(self._broker, names)
+        replacing = {
+            fire.name: fire.nominal_ms
+            for fire in batch
+            if fire.overlap == Overlap.REPLACE and fire.fires
+        }
+        if replacing:
+            end_runs(self._broker, replacing)
 
     def _note(self, fire: Fire, what: str, at_ms: int) -> None:
         if what == "EARLY":

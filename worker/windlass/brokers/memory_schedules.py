@@ -79,7 +79,7 @@ class MemorySchedules:
         self._store = store
         self._table = store.schedules
         self._heard: int | None = None
-        self._interrupts = 0
+        self._is_interrupted = False
 
     def now_ms(self) -> int:
         """See `Schedules.now_ms`."""
@@ -247,7 +247,6 @@ class MemorySchedules:
         """See `Schedules.wait`."""
         store, deadline = self._store, monotonic() + timeout_s
         with store.changed:
-            before = self._interrupts
             if self._heard is None:
                 self._heard = self._table.news
                 return True
@@ -255,16 +254,17 @@ class MemorySchedules:
                 left_s = deadline - monotonic()
                 if left_s <= 0:
                     return False
-                store.changed.wait(left_s)
-                if self._interrupts != before:
+                if self._is_interrupted:
+                    self._is_interrupted = False
                     raise OperationalError("The wait for schedules was interrupted.")
+                store.changed.wait(left_s)
             self._heard = self._table.news
             return True
 
     def interrupt(self) -> None:
         """See `Schedules.interrupt`."""
         with self._store.changed:
-            self._interrupts += 1
+            self._is_interrupted = True
             self._store.changed.notify_all()
 
     def close(self) -> None:

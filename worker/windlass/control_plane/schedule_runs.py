@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from windlass.brokers.base import StoredResult
 from windlass.control_plane.schedules import AnyBroker, read_schedules, schedules_of
 from windlass.results import codec
 
 
-def end_runs(broker: AnyBroker, names: Sequence[str]) -> int:
+def end_runs(broker: AnyBroker, replacing: Mapping[str, int]) -> int:
     """Revoke the runs of schedules that have not ended, and end their processes.
+
+    Only those of earlier nominal times: a ticker that was stopped, and comes with a time that has
+    been fired since, must not end that very run.
+
+    Args:
+        broker: Where.
+        replacing: Name of a schedule -> the nominal time that is about to be fired.
 
     Returns:
         How many there were.
@@ -18,8 +25,9 @@ def end_runs(broker: AnyBroker, names: Sequence[str]) -> int:
     now_ms = schedules_of(broker).now_ms()
     ttls = {
         run.id: schedule.entry.result_ttl_ms
-        for schedule in read_schedules(broker, names)
+        for schedule in read_schedules(broker, list(replacing))
         for run in schedule.active
+        if run.nominal_ms < replacing[schedule.entry.name]
     }
 
     def outcome(message_id: str) -> StoredResult | None:
