@@ -71,12 +71,31 @@ def succeeded(client: Client, *, ids: list[str]) -> dict[str, Any]:
     return {"succeeded": client.succeeded(ids)}
 
 
+def workflow(client: Client, *, kind: str, size: int, times: int) -> dict[str, Any]:
+    """Run a "chain" or a "chord" to its end, so often. Answers with the seconds of each."""
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        client.run_workflow(kind, size)
+        seconds.append(time.perf_counter() - started)
+    return {"seconds": seconds}
+
+
+def send_workflow(client: Client, *, kind: str, size: int) -> dict[str, Any]:
+    """Build and send a "group" or a "chord". Answers with the seconds it took."""
+    started = time.perf_counter()
+    client.send_workflow(kind, size)
+    return {"seconds": time.perf_counter() - started}
+
+
 OPERATIONS = {
     "send": send,
     "paced": paced,
     "later": later,
     "schedule": schedule,
     "succeeded": succeeded,
+    "workflow": workflow,
+    "send_workflow": send_workflow,
 }
 
 

@@ -58,6 +58,12 @@ class Client(Protocol):
     def succeeded(self, ids: Sequence[str]) -> int:
         """Return how many of these have a stored success."""
 
+    def run_workflow(self, kind: str, size: int) -> None:
+        """Run a "chain" of additions or a "chord" of no-ops, and check its result."""
+
+    def send_workflow(self, kind: str, size: int) -> None:
+        """Build and send a "group" of additions, or a "chord" over them."""
+
     def close(self) -> None:
         """Close the connections."""
 

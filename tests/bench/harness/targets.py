@@ -73,6 +73,19 @@ def _most(
     )
 
 
+def _least(line: str, scenario: str, limit: float) -> Target:
+    """A rate against that of the same messages sent by a bulk call."""
+    return Target(
+        line=line,
+        kind="at least",
+        text=f"{limit:.0%} of bulk",
+        value=_own(scenario, "of_bulk"),
+        limit=limit,
+        higher=True,
+        unit="x bulk",
+    )
+
+
 TARGETS: tuple[Target, ...] = (
     _more("enqueue one", "at least", "enqueue_one", "celery", 2.5),
     _more("enqueue one", "aim", "enqueue_one", "bare", 0.80),
@@ -83,6 +96,10 @@ TARGETS: tuple[Target, ...] = (
     _more("drain, results ignored", "aim", "drain_ignored", "bare", 0.20),
     _more("drain, results stored", "at least", "drain_results", "celery", 35),
     _more("drain, results stored", "aim", "drain_results", "bare", 0.25),
+    _more("chain of 100", "at least", "chain", "celery", 5),
+    _more("chord of 1,000", "at least", "chord", "celery", 20),
+    _least("enqueue a group of 100,000", "enqueue_group", 1 / 3),
+    _least("enqueue a chord of 10,000", "enqueue_chord", 1 / 3),
     _most(
         "worker CPU a task",
         "at least",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from celery import chain, chord, group
 from peers import celery_app
 
 
@@ -42,6 +43,23 @@ class CeleryClient:
     def succeeded(self, ids: Sequence[str]) -> int:
         """Ask the backend for each."""
         return sum(celery_app.app.AsyncResult(task_id).successful() for task_id in ids)
+
+    def run_workflow(self, kind: str, size: int) -> None:
+        """As the guides write them."""
+        if kind == "chain":
+            steps = [celery_app.add.s(1) for _ in range(size - 1)]
+            result = chain(celery_app.add.s(0, 1), *steps)()
+        else:
+            result = chord([celery_app.stored.s() for _ in range(size)])(celery_app.total.s())
+        assert result.get(timeout=300) == size
+
+    def send_workflow(self, kind: str, size: int) -> None:
+        """As the guides write them."""
+        calls = [celery_app.add.s(1, 2) for _ in range(size)]
+        if kind == "group":
+            group(calls).apply_async()
+        else:
+            chord(calls)(celery_app.total.s())
 
     def close(self) -> None:
         """Close the connections."""

@@ -52,6 +52,8 @@ PEER = CeleryPeer(
             "idle",
             "first_task",
             "lateness",
+            "chain",
+            "chord",
             "recovery",
         }
     ),

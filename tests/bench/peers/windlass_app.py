@@ -33,6 +33,17 @@ def add(x: int, y: int) -> int:
     return x + y
 
 
+@app.task
+def stored() -> None:
+    """Nothing, with a result."""
+
+
+@app.task
+def total(values: list[None]) -> int:
+    """Count what a header returned."""
+    return len(values)
+
+
 @app.task(ignore_result=True)
 def mark(index: int) -> None:
     """Leave a mark."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from peers import windlass_app, windlass_sleeps_app
 
+from windlass import chain, chord, group
+
 
 class WindlassClient:
     """See `harness.peer.Client`."""
@@ -41,6 +43,23 @@ class WindlassClient:
     def succeeded(self, ids: Sequence[str]) -> int:
         """Ask the backend for each."""
         return sum(windlass_app.app.AsyncResult(task_id).successful() for task_id in ids)
+
+    def run_workflow(self, kind: str, size: int) -> None:
+        """As the guides write them."""
+        if kind == "chain":
+            steps = [windlass_app.add.s(1) for _ in range(size - 1)]
+            result = chain(windlass_app.add.s(0, 1), *steps)()
+        else:
+            result = chord([windlass_app.stored.s() for _ in range(size)])(windlass_app.total.s())
+        assert result.get(timeout=300) == size
+
+    def send_workflow(self, kind: str, size: int) -> None:
+        """As the guides write them."""
+        calls = [windlass_app.add.s(1, 2) for _ in range(size)]
+        if kind == "group":
+            group(calls).apply_async()
+        else:
+            chord(calls)(windlass_app.total.s())
 
     def close(self) -> None:
         """Close the connections."""

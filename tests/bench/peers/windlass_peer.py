@@ -39,6 +39,10 @@ PEER = WindlassPeer(
             "first_task",
             "scheduled_memory",
             "lateness",
+            "chain",
+            "chord",
+            "enqueue_group",
+            "enqueue_chord",
             "recovery",
         }
     ),

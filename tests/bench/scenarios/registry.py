@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.bench import Bench
 from harness.peer import Peer
 
-from . import drain, enqueue, idle, recovery, scheduled
+from . import drain, enqueue, idle, recovery, scheduled, workflows
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,5 +37,9 @@ SCENARIOS: dict[str, Scenario] = {
     "idle": Scenario(idle.idle, ("pss_mb", "commands_per_s_per_process", "cpu_percent")),
     "scheduled_memory": Scenario(scheduled.memory, ("redis_bytes_each", "worker_growth_mb")),
     "lateness": Scenario(scheduled.lateness, ("p50_ms", "p99_ms"), peer_rounds=1),
+    "chain": Scenario(workflows.chain, ("seconds",)),
+    "chord": Scenario(workflows.chord, ("seconds",)),
+    "enqueue_group": Scenario(workflows.enqueue_group, ("rate", "of_bulk")),
+    "enqueue_chord": Scenario(workflows.enqueue_chord, ("rate", "of_bulk")),
     "recovery": Scenario(recovery.recovery, ("seconds", "not_run", "ran_twice"), peer_rounds=1),
 }

@@ -24,6 +24,10 @@ SCENARIOS = {
     "idle": {"windlass"},
     "scheduled_memory": {"windlass"},
     "lateness": {"windlass"},
+    "chain": {"windlass"},
+    "chord": {"windlass"},
+    "enqueue_group": {"windlass"},
+    "enqueue_chord": {"windlass"},
 }
 
 
