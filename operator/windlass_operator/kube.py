@@ -5,6 +5,7 @@ The only importer of `kubernetes`. Watching is kopf's; everything else goes thro
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -22,6 +23,8 @@ JSON_PATCH = "application/json-patch+json"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 #: At once: more than there are objects worked on, so that the Lease never waits for a free one.
 _CONNECTIONS = 64
+#: A server that asks for a pause (429) and does not say how long: so long; and never longer than.
+_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 #: Objects a page of a listing.
 _PAGE = 500
 #: kind -> (API prefix, plural).
@@ -88,6 +91,8 @@ class Kube:
         self._api = api
         self.requests: dict[tuple[str, str], int] = {}
         self._session: aiohttp.ClientSession | None = None
+        #: Nothing but the Lease is sent before: the server asked for a pause.
+        self._paused_until_s = 0.0
 
     @classmethod
     async def connect(cls) -> Self:
@@ -185,6 +190,9 @@ class Kube:
         body: Any = None,
         content_type: str = "application/json",
     ) -> dict[str, Any]:
+        if time.monotonic() < self._paused_until_s and ref.kind != "Lease":
+            reason = "not sent: the API server asked for a pause"
+            raise KubeError(429, reason, f"{method} {ref.path(subresource)}")
         counted = (_verb(method, ref), "/".join(filter(None, (_PLACES[ref.kind][1], subresource))))
         self.requests[counted] = self.requests.get(counted, 0) + 1
         path = ref.path(subresource)
@@ -204,12 +212,19 @@ class Kube:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise KubeError(0, str(error) or type(error).__name__, what) from error
         answer = _decoded(raw)
+        if response.status == 429:
+            self._pause(response.headers.get("Retry-After", ""))
         if response.status >= 400:
             reason = (answer or {}).get("message") or response.reason or ""
             raise KubeError(response.status, reason, what)
         if answer is None:  # of something between us and the API server
             raise KubeError(0, f"the answer is no JSON object: {raw[:100]!r}", what)
         return answer
+
+    def _pause(self, said: str) -> None:
+        """Leave the server alone for as long as it said: asking again only makes it worse."""
+        pause_s = float(said) if said.isdigit() else _PAUSE_S
+        self._paused_until_s = time.monotonic() + min(pause_s, _LONGEST_PAUSE_S)
 
     def _connections(self) -> aiohttp.ClientSession:
         """A session of our own: the client's reads ~/.netrc anew for every request."""

@@ -10,10 +10,12 @@ import asyncio
 import base64
 import json
 import ssl
+import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,14 +69,32 @@ class ChaosProxy:
         self._access = access
         self._folder = folder
         self._streams: set[asyncio.Transport] = set()
+        self._loop: asyncio.AbstractEventLoop
+        self._over: asyncio.Event
+        self._session: aiohttp.ClientSession
+        self._upstream = ""
         self.faults: list[Fault] = []
         self.asked: list[Asked] = []
         #: The next so many watches are told that what they ask for is too old, in the stream.
         self.gone = 0
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Path]:
-        """Serve until the block ends; gives a kubeconfig that leads here."""
+    @contextmanager
+    def running(self) -> Iterator[Path]:
+        """Serve until the block ends; gives a kubeconfig that leads here.
+
+        In a thread with a loop of its own: kopf ends by cancelling what is younger in its loop.
+        """
+        started: Future[Path] = Future()
+        thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), daemon=True)
+        thread.start()
+        try:
+            yield started.result(timeout=30)
+        finally:
+            self._loop.call_soon_threadsafe(self._over.set)
+            thread.join(timeout=30)
+
+    async def _serve(self, started: Future[Path]) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
         config = json.loads(self._access.kubectl("config", "view", "--raw", "-o", "json"))
         self._upstream = config["clusters"][0]["cluster"]["server"]
         connector = aiohttp.TCPConnector(ssl=self._tls(config), limit=0)
@@ -84,14 +104,12 @@ class ChaosProxy:
         await runner.setup()
         async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
             self._session = session
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
             host, port = runner.addresses[0][:2]
-            try:
-                yield self._kubeconfig(config, f"http://{host}:{port}")
-            finally:
-                self.cut_watches()
-                await runner.cleanup()
+            started.set_result(self._kubeconfig(config, f"http://{host}:{port}"))
+            await self._over.wait()
+            self._abort_streams()
+            await runner.cleanup()
 
     def _tls(self, config: dict[str, Any]) -> ssl.SSLContext:
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
@@ -136,10 +154,14 @@ class ChaosProxy:
 
     def cut_watches(self) -> int:
         """Cut every stream of changes in the middle. Returns how many there were."""
+        count = len(self._streams)
+        self._loop.call_soon_threadsafe(self._abort_streams)
+        return count
+
+    def _abort_streams(self) -> None:
         streams, self._streams = self._streams, set()
         for stream in streams:
             stream.abort()
-        return len(streams)
 
     def count(self, since_s: float, **fields: Any) -> int:
         """Requests since an instant with these fields."""

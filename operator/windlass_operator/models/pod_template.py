@@ -5,10 +5,13 @@ What else a pod may have is the API server's to judge, when the Deployment is ap
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+
+_Label = Annotated[str, Field(max_length=63)]
+_Annotation = Annotated[str, Field(max_length=16_384)]
 
 
 class _Open(BaseModel):
@@ -61,8 +64,8 @@ class PodMetadata(_Open):
 
     model_config = ConfigDict(extra="forbid")
 
-    labels: dict[str, str] = Field(default_factory=dict, max_length=64)
-    annotations: dict[str, str] = Field(default_factory=dict, max_length=64)
+    labels: dict[str, _Label] = Field(default_factory=dict, max_length=64)
+    annotations: dict[str, _Annotation] = Field(default_factory=dict, max_length=64)
 
 
 class PodSpec(_Open):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,16 +73,19 @@ class BadDay:
         assert hot == {}, f"in {took_s:.1f} s"
 
 
+Day = Callable[[], AbstractAsyncContextManager[BadDay]]
+
+
 @pytest.fixture
-async def day(
+def day(
     windlass_api: Access,
     home: Namespace,
     team: Namespace,
     redis_server: RedisServer,
     tmp_path: Path,
-) -> AsyncIterator[BadDay]:
-    async with _day(windlass_api, home, team, redis_server, tmp_path) as made:
-        yield made
+) -> Day:
+    """For the test to begin and end: kopf ends by cancelling every task younger than itself."""
+    return lambda: _day(windlass_api, home, team, redis_server, tmp_path)
 
 
 @asynccontextmanager
@@ -91,13 +94,14 @@ async def _day(
 ) -> AsyncIterator[BadDay]:
     proxy = ChaosProxy(access, folder)
     wanted = settings(home.name, redis.url, watch_namespaces=(team.name,))
-    async with proxy.running() as kubeconfig, running(access, wanted, kubeconfig) as operator:
-        made = BadDay(proxy, operator, team.name)
-        await made.settle()
-        try:
-            yield made
-        finally:
-            proxy.heal()
+    with proxy.running() as kubeconfig:
+        async with running(access, wanted, kubeconfig) as operator:
+            made = BadDay(proxy, operator, team.name)
+            await made.settle()
+            try:
+                yield made
+            finally:
+                proxy.heal()
 
 
 def _writes(method: str, path: str, _is_watch: bool) -> bool:
@@ -105,57 +109,64 @@ def _writes(method: str, path: str, _is_watch: bool) -> bool:
 
 
 @pytest.mark.parametrize("status", [500, 503, 409])
-async def test_writes_that_fail_for_a_while_are_done_afterwards(day: BadDay, status: int) -> None:
-    day.proxy.fail(status, matches=_writes)
-    await day.scale(3)
-    await aeventually(lambda: day.proxy.count(day.began_s, status=status) >= 2)
-    await day.operator.ticks(4)
-    day.proxy.heal()
+async def test_writes_that_fail_for_a_while_are_done_afterwards(day: Day, status: int) -> None:
+    async with day() as bad:
+        bad.proxy.fail(status, matches=_writes)
+        await bad.scale(3)
+        await aeventually(lambda: bad.proxy.count(bad.began_s, status=status) >= 2)
+        await bad.operator.ticks(4)
+        bad.proxy.heal()
 
-    await day.is_over(3)
-
-
-async def test_a_server_that_asks_for_a_pause_gets_it(day: BadDay) -> None:
-    day.proxy.fail(429, retry_after_s=3, matches=_writes)
-    await day.scale(3)
-    await aeventually(lambda: day.proxy.count(day.began_s, status=429) >= 1)
-    refused_s = next(one.at_s for one in day.proxy.asked if one.status == 429)
-    await day.operator.ticks(4)
-    day.proxy.heal()
-    await day.is_over(3)
-
-    later = [one for one in day.proxy.asked if one.at_s > refused_s and "/leases/" not in one.path]
-    sooner = [one for one in later if one.at_s < refused_s + 2.5 and not one.is_watch]
-    # What was on its way at that moment had been sent; after it nothing was, but the Lease.
-    assert [one for one in sooner if one.at_s > refused_s + 0.5] == []
+        await bad.is_over(3)
 
 
-async def test_watches_that_are_cut_are_taken_up_again(day: BadDay) -> None:
-    for count in (3, 4, 5):
-        assert day.proxy.cut_watches() > 0
-        await day.scale(count)
-        await day.has_replicas("busy", count)
+async def test_a_server_that_asks_for_a_pause_gets_it(day: Day) -> None:
+    async with day() as bad:
+        bad.proxy.fail(429, retry_after_s=3, matches=_writes)
+        await bad.scale(3)
+        await aeventually(lambda: bad.proxy.count(bad.began_s, status=429) >= 1)
+        refused_s = next(one.at_s for one in bad.proxy.asked if one.status == 429)
+        await bad.operator.ticks(4)
+        bad.proxy.heal()
+        await bad.is_over(3)
 
-    await day.is_over(5)
+        later = [
+            one for one in bad.proxy.asked if one.at_s > refused_s and "/leases/" not in one.path
+        ]
+        sooner = [one for one in later if one.at_s < refused_s + 2.5 and not one.is_watch]
+        # What was on its way at that moment had been sent; after it nothing was, but the Lease.
+        assert [one for one in sooner if one.at_s > refused_s + 0.5] == []
 
 
-async def test_a_watch_that_is_too_old_starts_anew(day: BadDay) -> None:
-    day.proxy.gone = 6
-    day.proxy.cut_watches()
-    await aeventually(lambda: day.proxy.gone == 0)
-    await day.scale(3)
+async def test_watches_that_are_cut_are_taken_up_again(day: Day) -> None:
+    async with day() as bad:
+        for count in (3, 4, 5):
+            assert bad.proxy.cut_watches() > 0
+            await bad.scale(count)
+            await bad.has_replicas("busy", count)
 
-    await day.is_over(3)
+        await bad.is_over(5)
 
 
-@pytest.mark.parametrize(("status", "pause_s"), [(429, 1), (500, None), (410, None)])
+async def test_a_watch_that_is_too_old_starts_anew(day: Day) -> None:
+    async with day() as bad:
+        bad.proxy.gone = 6
+        bad.proxy.cut_watches()
+        await aeventually(lambda: bad.proxy.gone == 0)
+        await bad.scale(3)
+
+        await bad.is_over(3)
+
+
+@pytest.mark.parametrize(("status", "pause_s"), [(429, 1), (500, None)])
 async def test_watches_that_are_refused_are_asked_for_again(
-    day: BadDay, status: int, pause_s: int | None
+    day: Day, status: int, pause_s: int | None
 ) -> None:
-    day.proxy.fail(status, times=6, retry_after_s=pause_s,
-                   matches=lambda _method, _path, is_watch: is_watch)  # fmt: skip
-    day.proxy.cut_watches()
-    await aeventually(lambda: day.proxy.count(day.began_s, status=status, is_watch=True) == 6)
-    await day.scale(3)
+    async with day() as bad:
+        bad.proxy.fail(status, times=6, retry_after_s=pause_s,
+                       matches=lambda _method, _path, is_watch: is_watch)  # fmt: skip
+        bad.proxy.cut_watches()
+        await aeventually(lambda: bad.proxy.count(bad.began_s, status=status, is_watch=True) == 6)
+        await bad.scale(3)
 
-    await day.is_over(3)
+        await bad.is_over(3)
