@@ -15,7 +15,7 @@ from windlass.contrib.testing.worker import start_worker
 @pytest.fixture(scope="module")
 def shop() -> Iterator[SimpleNamespace]:
     """Tasks on memory://, with a worker; `calls` lists what errbacks and callbacks got."""
-    app = Windlass("shop", broker="memory://", backend="memory://")
+    app = Windlass("shop", broker="memory://shop", backend="memory://shop")
     tasks = declare(app)
     with start_worker(app):
         yield tasks
@@ -25,7 +25,8 @@ def shop() -> Iterator[SimpleNamespace]:
 @pytest.fixture
 def eager_shop() -> Iterator[SimpleNamespace]:
     """The same tasks, run where they are called."""
-    app = Windlass("eager", broker="memory://", backend="memory://", task_always_eager=True)
+    address = "memory://eager"  # apps with one address share what is there
+    app = Windlass("eager", broker=address, backend=address, task_always_eager=True)
     yield declare(app)
     app.close()
 

@@ -14,7 +14,7 @@ from windlass.cli.main import main
 @pytest.fixture
 def still() -> SimpleNamespace:
     """An app without a worker."""
-    app = Windlass("still", broker="memory://", backend="memory://", set_as_current=False)
+    app = Windlass("still", broker="memory://still", backend="memory://still", set_as_current=False)
     return SimpleNamespace(app=app, task=app.task(lambda *args: None, name="work"))
 
 

@@ -34,7 +34,9 @@ LISTS = Many(
 
 @pytest.fixture(scope="module")
 def task() -> Iterator[Task[..., Any]]:
-    app = Windlass("random", broker="memory://", backend="memory://", set_as_current=False)
+    app = Windlass(
+        "random", broker="memory://random", backend="memory://random", set_as_current=False
+    )
     made = make_task(app)
     with start_worker(app):
         yield made

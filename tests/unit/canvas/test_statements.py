@@ -10,7 +10,8 @@ import pytest
 
 from recording_broker import recording_app
 from waiting import eventually
-from windlass import chain, chord, group, signature, xmap, xstarmap
+from windlass import Windlass, chain, chord, group, signature, xmap, xstarmap
+from windlass.contrib.testing.worker import start_worker
 from windlass.errors import ChordError, TaskRevokedError
 from windlass.result import GroupResult, result_from_tuple
 
@@ -346,3 +347,30 @@ def test_canvas_that_a_task_sends_is_its_child(shop: SimpleNamespace) -> None:
 
     (child,) = sent.children
     assert child.get(timeout=10) == [2, 4]
+
+
+def test_first_messages_are_compressed_and_all_values_arrive(shop: SimpleNamespace) -> None:
+    text = "x" * 5000
+    first = shop.same.s(text).set(compression="zlib")
+    canvas = first | shop.same.s().set(compression="zlib") | shop.same.s()
+
+    assert canvas.delay().get(timeout=10) == text
+
+
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "pickle"])
+def test_values_go_on_in_every_serializer(serializer: str) -> None:
+    app = Windlass(
+        "mixed", broker="memory://mixed", backend="memory://mixed",
+        accept_content=["json", "msgpack", "pickle"], task_serializer=serializer,
+        set_as_current=False,
+    )  # fmt: skip
+
+    @app.task
+    def keep(value: Any, *more: Any) -> Any:
+        return value
+
+    other = keep.s(1).set(serializer="msgpack")
+    canvas = keep.s("ä") | group(keep.s(), other, keep.s(2)) | keep.s({"k": [1]}) | keep.s()
+    with start_worker(app):
+        assert canvas.delay().get(timeout=10) == ["ä", "ä", "ä"]
+        assert chord([keep.s(b"1"), keep.s(None)], other).delay().get(timeout=10) == [b"1", None]

@@ -21,6 +21,7 @@ from windlass.errors import EncodeError, MessageTooLarge
 from windlass.messages import Outgoing, Then
 from windlass.publishing import Call
 from windlass.released import make_release
+from windlass.serializers import compression
 from windlass.serializers.base import BODY_PARTS
 from windlass.signatures import Signature
 
@@ -175,13 +176,16 @@ class Compiler:
             headers.stamps = {**self._stamps, **(headers.stamps or {})}
             headers.stamped_headers = sorted(headers.stamps)
         body = plan.encode((args, kwargs, plan.embed), BODY_PARTS)
+        if len(plan.head) + len(body) > plan.limit:
+            size, what = len(plan.head) + len(body), f"The message of {_named(step)}"
+            raise MessageTooLarge(what, size, plan.limit, "task_max_size_bytes")
         times = msgspec.structs.replace(plan.times, id=step.id)
         if hole is None:
+            # What is released later has values put into its bytes, and stays as long as it is.
+            if plan.compression is not None and len(body) >= compression.MIN_BYTES:
+                headers.content_encoding = plan.compression
+                body = compression.compress(body, plan.compression)
             times.tail = messages.encode_tail(plan.address, headers, body)
-        if len(times.tail or body) > plan.limit:
-            what = f"The message of {_named(step)}"
-            raise MessageTooLarge(what, len(times.tail), plan.limit, "task_max_size_bytes")
-        if hole is None:
             if signals.after_task_publish.connections:
                 self.published.append(Call(sig.task, task, args, kwargs, own))
             return times
