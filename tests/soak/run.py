@@ -11,6 +11,7 @@ Prints a line a round. Exit code 0: nothing grew and nothing was lost; 1: someth
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import itertools
 import os
@@ -170,7 +171,7 @@ class Soak:
         self.app.control.inspect().stats()
         gc.collect()
         with self._admin() as admin:
-            slots = [each for each in self.worker.children(recursive=True) if each.is_running()]
+            slots = self.worker.children(recursive=True)
             return Sample(
                 worker_mb=self.worker.memory_info().rss / 1e6,
                 worker_fds=self.worker.num_fds(),
@@ -205,8 +206,9 @@ class Soak:
 
     def kill_slot(self) -> None:
         """A slot process dies; what it ran runs again."""
-        slots = [each for each in self.worker.children(recursive=True) if not each.children()]
-        random.choice(slots).kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # one that is replaced just now
+            (zygote,) = self.worker.children()
+            random.choice(zygote.children()).kill()
 
     def restart_server(self) -> None:
         """The server is killed and comes back with its data."""
