@@ -206,7 +206,7 @@ class Soak:
 
     def kill_slot(self) -> None:
         """A slot process dies; what it ran runs again."""
-        with contextlib.suppress(psutil.NoSuchProcess):  # one that is replaced just now
+        with contextlib.suppress(psutil.NoSuchProcess, IndexError):  # replaced just now
             (zygote,) = self.worker.children()
             random.choice(zygote.children()).kill()
 
