@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -204,3 +206,19 @@ def test_nodes_that_were_named_are_asked_when_the_seeds_are_gone() -> None:
 def test_redirections_are_read(text: str, expected: object) -> None:
     assert redirection(Refusal(text), BASE) == expected
     assert redirection(b"MOVED 3 h:1", BASE) is None
+
+
+def test_a_plain_address_loads_nothing_of_other_forms() -> None:
+    code = (
+        "import sys; from windlass import Windlass;"
+        "app = Windlass('plain', broker='redis://h', backend='redis://'); app.broker; app.backend;"
+        "print(*(m for m in sys.modules if m.startswith('windlass.')))"
+    )
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+
+    forms = ("routes", "topology", "credentials", "tls_errors", "outbox")
+    assert "windlass.redis_store.connection" in loaded
+    assert [name for name in loaded if name.rpartition(".")[2] in forms] == []
