@@ -127,7 +127,7 @@ def documents(kind: str) -> Iterator[tuple[str, Any, dict[str, Any]]]:
                     yield field.path, value, body
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", _MODELS)
 def test_server_and_models_agree_on_every_field(
     kube_api: Access,
     kube_namespace: Namespace,

@@ -22,13 +22,13 @@ _NAME = "windlass-team"
 @pytest.fixture
 def crds(cluster: Access) -> Iterator[None]:
     """Our kinds, applied by an administrator; this is before any chart brings its own."""
-    for file in sorted((paths.TREE / "crds").glob("*.yaml")):
+    files = sorted((paths.TREE / "crds").glob("*.yaml"))
+    names = [f"crd/{file.stem}.windlass.dev" for file in files]
+    for file in files:
         cluster.kubectl("apply", "--server-side", "-f", str(file))
-        cluster.kubectl("wait", f"crd/{file.stem}.windlass.dev", "--for=condition=Established",
-                        "--timeout=30s")  # fmt: skip
+    cluster.kubectl("wait", *names, "--for=condition=Established", "--timeout=30s")
     yield
-    cluster.kubectl("delete", "crd", "taskqueues.windlass.dev", "workerpools.windlass.dev",
-                    "--timeout=60s")  # fmt: skip
+    cluster.kubectl("delete", *names, "--timeout=60s")
 
 
 @pytest.fixture
