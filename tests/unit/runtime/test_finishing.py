@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from windlass.brokers.base import Again, Done
-from windlass.messages import Outgoing
+from windlass.brokers.base import Again, Done, StepDone, StoredResult
+from windlass.continuations import Part
+from windlass.messages import Outgoing, Then
 from windlass.runtime import wire
 from windlass.runtime.broker_clock import BrokerClock
 from windlass.runtime.exchange import Answer, Job
 from windlass.runtime.finishing import Finisher
 from windlass.runtime.hand import Entry, Facts, Grants
-from windlass.runtime.outcome import Retried
+from windlass.runtime.outcome import Retried, Stepped
 from windlass.runtime.settle import Settler
 from windlass.runtime.slots import Slot
 from windlass.runtime.state import WorkerState
@@ -22,12 +23,13 @@ AGAIN = Outgoing(id="m", queue="q", tail=b"t")
 class Traffic:
     def __init__(self):
         self.settlements, self.unfenced, self.started = [], [], []
+        self.hurried = 0
 
     def settle(self, settlement, now):
         self.settlements.append(settlement)
 
     def hurry(self, now):
-        pass
+        self.hurried += 1
 
 
 class Dispatcher:
@@ -147,3 +149,23 @@ def test_acks_early_message_begins_only_when_it_is_surely_ours(desk, now, stale,
     desk.answer(now, *stale)
 
     assert desk.dispatcher.heard == [("m", is_ours)]
+
+
+def test_the_end_of_a_step_leaves_at_once_when_nothing_is_there_to_gather(desk):
+    part = Part(then=Then("next", 0), values=(b"1",))
+    frame = wire.answer_frame(0, 1.0, Stepped("SUCCESS", b"r", (), part))
+    desk.hold()
+    desk.hold()
+    desk.finish(wire.OUTCOME, frame[wire.HEADER_SIZE :])
+    assert desk.traffic.hurried == 0
+
+    desk.finisher.finish(desk.slot, wire.OUTCOME, 1, 1.0, frame[wire.HEADER_SIZE :], 5.0)
+    assert desk.traffic.hurried == 1
+    assert desk.traffic.settlements[0] == StepDone(
+        id="m",
+        queue="q",
+        token=4,
+        result=StoredResult(payload=b"r", ttl_ms=9),
+        duration_ms=250.0,
+        part=part,
+    )
