@@ -8,21 +8,26 @@ from typing import Any
 import pytest
 import yaml
 
-from operator_builders import pool_body, queue_body
+from operator_builders import pool_body, queue_body, schedule_body
 from resource_documents import BAD, FULL_QUEUE, GOOD
 from resource_files import KINDS, crd, fields, schema
 from windlass_cluster.access import Access
 from windlass_cluster.errors import CommandFailedError
 from windlass_cluster.namespace import Namespace, fresh_namespace
+from windlass_operator.models.beatschedule import BeatSchedule
 from windlass_operator.models.taskqueue import TaskQueue
 from windlass_operator.models.workerpool import WorkerPool
 
 pytestmark = pytest.mark.kube
 
+MODELS: Mapping[str, Any] = {
+    "TaskQueue": TaskQueue, "WorkerPool": WorkerPool, "BeatSchedule": BeatSchedule,
+}  # fmt: skip
+
 
 @pytest.fixture(scope="module", autouse=True)
 def crds(kube_api: Access) -> None:
-    """Both CRDs, by server-side apply."""
+    """All CRDs, by server-side apply."""
     for kind in KINDS:
         kube_api.apply(crd(kind))
     for plural in KINDS.values():
@@ -96,9 +101,8 @@ def test_every_rule_has_a_document_that_breaks_it() -> None:
 @pytest.mark.parametrize("sentence", GOOD)
 def test_what_the_server_takes_the_models_take(sentence: str) -> None:
     body = GOOD[sentence]
-    model = TaskQueue if body["kind"] == "TaskQueue" else WorkerPool
 
-    assert model.from_object(body).identity.kind == body["kind"]
+    assert MODELS[body["kind"]].from_object(body).identity.kind == body["kind"]
 
 
 def test_an_empty_queue_is_given_its_defaults(kube_namespace: Namespace) -> None:
@@ -115,8 +119,9 @@ def test_an_empty_queue_is_given_its_defaults(kube_namespace: Namespace) -> None
 
 def test_defaults_of_the_server_are_the_models(kube_namespace: Namespace) -> None:
     """A body that was defaulted says the same as one that was not."""
-    for body in (queue_body(), pool_body(), pool_body(name="by-hand", replicas=1)):
-        model: Any = TaskQueue if body["kind"] == "TaskQueue" else WorkerPool
+    bodies = (queue_body(), pool_body(), pool_body(name="by-hand", replicas=1), schedule_body())
+    for body in bodies:
+        model = MODELS[body["kind"]]
         stored = made(kube_namespace, body)
 
         assert model.from_object(stored).spec == model.from_object(body).spec
@@ -178,7 +183,9 @@ def test_an_autoscaled_pool_cannot_be_scaled_by_hand(kube_namespace: Namespace) 
 def test_tables_show_what_is_asked_first(kube_namespace: Namespace) -> None:
     made(kube_namespace, queue_body())
     made(kube_namespace, pool_body())
+    made(kube_namespace, schedule_body())
 
+    schedules = kube_namespace.kubectl("get", "bs").splitlines()[0].split()
     queues = kube_namespace.kubectl("get", "tq").splitlines()[0].split()
     pools = kube_namespace.kubectl("get", "wp").splitlines()[0].split()
     wide = kube_namespace.kubectl("get", "wp", "-o", "wide").splitlines()[0].split()
@@ -189,7 +196,14 @@ def test_tables_show_what_is_asked_first(kube_namespace: Namespace) -> None:
     ]  # fmt: skip
     assert pools == ["NAME", "READY", "DESIRED", "CURRENT", "BUSY", "BACKLOG", "OLDEST", "AGE"]
     assert {"REASON", "SCALING"} <= set(wide)
-    assert both == ["taskqueue.windlass.dev/emails", "workerpool.windlass.dev/emails"]
+    assert schedules == [
+        "NAME", "SCHEDULE", "TIMEZONE", "SUSPEND", "ACTIVE", "LAST", "NEXT", "AGE",
+    ]  # fmt: skip
+    assert sorted(both) == [
+        "beatschedule.windlass.dev/nightly",
+        "taskqueue.windlass.dev/emails",
+        "workerpool.windlass.dev/emails",
+    ]
 
 
 def test_status_is_written_by_its_subresource_only(kube_namespace: Namespace) -> None:

@@ -11,12 +11,14 @@ from typing import Any, Union, get_args, get_origin
 
 import annotated_types
 import pytest
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 
-from operator_builders import pool_body, queue_body
+from operator_builders import pool_body, queue_body, schedule_body
 from repository import ROOT
 from resource_files import KINDS, Field, crd_text, fields, schema, version_of
+from windlass_operator.models.beatschedule import LINE, ZONE, BeatSchedule, BeatScheduleSpec
+from windlass_operator.models.beatschedule import MAX_NAME as MAX_SCHEDULE_NAME
 from windlass_operator.models.pod_template import PodTemplate
 from windlass_operator.models.quantities import MEMORY, Words, parse_duration
 from windlass_operator.models.taskqueue import MAX_NAME as MAX_QUEUE_NAME
@@ -24,15 +26,27 @@ from windlass_operator.models.taskqueue import TaskQueue, TaskQueueSpec
 from windlass_operator.models.workerpool import MAX_NAME as MAX_POOL_NAME
 from windlass_operator.models.workerpool import WorkerPool, WorkerPoolSpec
 
-SPECS: Mapping[str, type[BaseModel]] = {"TaskQueue": TaskQueueSpec, "WorkerPool": WorkerPoolSpec}
+SPECS: Mapping[str, type[BaseModel]] = {
+    "TaskQueue": TaskQueueSpec,
+    "WorkerPool": WorkerPoolSpec,
+    "BeatSchedule": BeatScheduleSpec,
+}
+OBJECTS: Mapping[str, Any] = {
+    "TaskQueue": TaskQueue, "WorkerPool": WorkerPool, "BeatSchedule": BeatSchedule,
+}  # fmt: skip
+BODIES = {"TaskQueue": queue_body, "WorkerPool": pool_body, "BeatSchedule": schedule_body}
 #: Fields that a schema leaves to us, and where their default is resolved.
 RESOLVED_IN_CODE = {
     "queueName": "TaskQueue.queue_name",
     "autoscaling.scaleDown.toZeroAfter": "ScaleDown.idle_time_s",
     "rollout.maxOldVersions": "Rollout.old_versions",
+    "args": "BeatScheduleSpec.args",
+    "kwargs": "BeatScheduleSpec.kwargs",
 }
 #: Read strictly as a whole by `PodTemplate`.
 WHOLE = "podTemplate"
+#: Plain data of any form: arguments of a call.
+ANY = ("spec.args[]", "spec.kwargs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +101,10 @@ PAIRS += [
     ("podTemplate", path, known, TEMPLATE_FIELDS.get(path))
     for path, known in model_fields(PodTemplate)
 ]
-WORD = {str: "string", int: "integer", bool: "boolean", float: "number", dict: "object"}
+WORD = {
+    str: "string", int: "integer", bool: "boolean", float: "number", dict: "object",
+    AwareDatetime: "string", Any: None,
+}  # fmt: skip
 
 
 def fact(known: Known, kind: type, name: str) -> Any:
@@ -98,7 +115,7 @@ def words_of(known: Known) -> Words | None:
     return next((f for f in known.facts if isinstance(f, Words)), None)
 
 
-def type_of(known: Known) -> str:
+def type_of(known: Known) -> str | None:
     if words_of(known) is not None:
         return "string"
     origin = get_origin(known.kind)
@@ -135,7 +152,8 @@ def test_model_and_schema_agree_on_a_field(
     assert field is not None
     node = field.node
 
-    assert node["type"] == type_of(known)
+    assert node.get("type") == type_of(known)
+    assert (node.get("format") == "date-time") == (known.kind is AwareDatetime)
     assert known.info.is_required() == field.is_required
     words = words_of(known)
     if words is not None:
@@ -147,12 +165,13 @@ def test_model_and_schema_agree_on_a_field(
     lowest, highest = fact(known, ends.Ge, "ge"), fact(known, ends.Le, "le")
     assert node.get("minimum") == lowest
     assert node.get("maximum") == highest
-    is_list = node["type"] == "array"
+    is_list, is_map = node.get("type") == "array", path == "kwargs"
     shortest, longest = fact(known, ends.MinLen, "min_length"), fact(
         known, ends.MaxLen, "max_length"
     )  # fmt: skip
     size = ("minItems", "maxItems") if is_list else ("minLength", "maxLength")
-    if node["type"] != "object" and "enum" not in node:
+    size = ("minProperties", "maxProperties") if is_map else size
+    if (is_map or node.get("type") != "object") and "enum" not in node:
         assert node.get(size[0]) == shortest
         assert node.get(size[1]) == longest
     assert node.get("pattern") == next(
@@ -198,8 +217,7 @@ def defaulted(node: Mapping[str, Any]) -> Any:
 
 @pytest.mark.parametrize("kind", SPECS)
 def test_an_object_with_the_schemas_defaults_is_the_models_default(kind: str) -> None:
-    body = queue_body() if kind == "TaskQueue" else pool_body()
-    model: Any = TaskQueue if kind == "TaskQueue" else WorkerPool
+    body, model = BODIES[kind](), OBJECTS[kind]
     node = schema(kind)["properties"]["spec"]
     full = {**defaulted(node), **body["spec"]}
     if kind == "WorkerPool":
@@ -232,6 +250,12 @@ def test_a_fallback_and_time_limits_that_are_absent_are_absent_here_too() -> Non
 def test_longest_names_are_the_rules() -> None:
     assert f"size(self.metadata.name) <= {MAX_QUEUE_NAME}" in crd_text("TaskQueue")
     assert f"size(self.metadata.name) <= {MAX_POOL_NAME}" in crd_text("WorkerPool")
+    assert f"size(self.metadata.name) <= {MAX_SCHEDULE_NAME}" in crd_text("BeatSchedule")
+
+
+def test_the_forms_of_a_crontab_line_and_of_a_zone_are_the_rules() -> None:
+    assert f"self.matches('{LINE}')" in crd_text("BeatSchedule")
+    assert f"self.matches('{ZONE}')" in crd_text("BeatSchedule")
 
 
 # -- the schemas themselves -----------------------------------------------------------------------
@@ -249,8 +273,10 @@ def test_every_field_is_bounded_and_described(kind: str) -> None:
         node, path = field.node, field.path
         if path in plain:
             continue
-        is_value = path.endswith(".*") or (path.endswith("[]") and node["type"] == "string")
+        is_value = path.endswith(".*") or (path.endswith("[]") and node.get("type") == "string")
         assert node.get("description") or is_value, f"{path} has no description"
+        if path in ANY:
+            continue
         if node["type"] == "string" and "enum" not in node and "format" not in node:
             assert "maxLength" in node, path
         if node["type"] == "array":
@@ -262,10 +288,11 @@ def test_every_field_is_bounded_and_described(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_unknown_fields_are_kept_in_a_pod_template_only(kind: str) -> None:
+def test_unknown_fields_are_kept_in_a_pod_template_and_in_arguments_only(kind: str) -> None:
     for field in fields(schema(kind)):
         if field.node.get("x-kubernetes-preserve-unknown-fields"):
-            assert field.path.startswith("spec.podTemplate.spec"), field.path
+            is_template = field.path.startswith("spec.podTemplate.spec")
+            assert is_template or field.path in ANY, field.path
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -49,6 +49,13 @@ def pool_body(name: str = "emails", namespace: str = "shop", **spec: Any) -> dic
     return {**queue_body(name, namespace), "kind": "WorkerPool", "spec": given}
 
 
+def schedule_body(name: str = "nightly", namespace: str = "shop", **spec: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {"task": "shop.report", "queueRef": {"name": "emails"}, **spec}
+    if "every" not in given:
+        given.setdefault("schedule", "0 3 * * *")
+    return {**queue_body(name, namespace), "kind": "BeatSchedule", "spec": given}
+
+
 def make_queue(name: str = "emails", namespace: str = "shop", **spec: Any) -> TaskQueue:
     return TaskQueue.from_object(queue_body(name, namespace, **spec))
 

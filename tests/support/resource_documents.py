@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from operator_builders import pool_body, queue_body
+from operator_builders import pool_body, queue_body, schedule_body
 
 
 def changed(body: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -29,6 +29,10 @@ def queue(path: str, value: Any) -> dict[str, Any]:
 
 def pool(path: str, value: Any, **spec: Any) -> dict[str, Any]:
     return changed(pool_body(**spec), path, value)
+
+
+def beat(path: str, value: Any, **spec: Any) -> dict[str, Any]:
+    return changed(schedule_body(**spec), path, value)
 
 
 def auto(**spec: Any) -> dict[str, Any]:
@@ -92,10 +96,32 @@ FULL_QUEUE = queue_body(
     paused=True,
     deletionPolicy="Purge",
 )
+FULL_SCHEDULE = schedule_body(
+    schedule="*/15 8-17 * jan-mar mon-fri",
+    timeZone="America/Argentina/Buenos_Aires",
+    suspend=True,
+    startingDeadlineSeconds=600,
+    concurrencyPolicy="Replace",
+    catchUp="All",
+    args=[1, "two", {"three": [None, 4.5]}],
+    kwargs={"full": True, "of": {"any": ["form"]}},
+    priority=9,
+    expires="1h30m",
+    jitter="30s",
+    startAt="2026-12-01T00:00:00+01:00",
+    endAt="2027-12-01T00:00:00Z",
+    maxRuns=1000,
+)
 
 GOOD = {
     "a queue with every field": FULL_QUEUE,
     "a pool with every field": FULL_POOL,
+    "a schedule with every field": FULL_SCHEDULE,
+    "a schedule with nothing but what is needed": schedule_body(),
+    "an interval": schedule_body(every="30s"),
+    "the longest interval in hours": schedule_body(every="8760h"),
+    "an interval from a time on": schedule_body(every="7d", startAt="2027-01-01T06:00:00Z"),
+    "a crontab by a word": schedule_body(schedule="@daily", timeZone="UTC"),
     "a queue with nothing at all": queue_body(),
     "a queue without a spec": {k: v for k, v in queue_body().items() if k != "spec"},
     "a broker by its address": queue("spec.broker", {"url": "rediss://redis.shop.svc:6379/1"}),
@@ -146,6 +172,45 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         pool("spec.podTemplate", {"spec": {"containers": [{"image": "x"}]}}),
         ("containers[0].name", "Required value"),
     ),
+    "no task": (beat("spec.task", ...), ("spec.task", "Required value")),
+    "no queue to send to": (beat("spec.queueRef", ...), ("spec.queueRef", "Required value")),
+    "neither crontab nor interval": (
+        beat("spec.schedule", ...), ("name exactly one of schedule", "'0 3 * * mon-fri'", "30s")),
+    "crontab and interval": (beat("spec.every", "5m"), ("name exactly one of schedule", "every")),
+    "an interval with a zone": (
+        schedule_body(every="1d", timeZone="Europe/Paris"), ("timeZone means something only",)),
+    "four fields": (
+        beat("spec.schedule", "0 3 * *"), ("schedule must be five fields", "'0 3 * * mon-fri'")),
+    "six fields": (beat("spec.schedule", "0 0 3 * * *"), ("schedule must be five fields",)),
+    "a zone in the crontab line": (
+        beat("spec.schedule", "TZ=Europe/Paris 0 3 * * *"), ("A zone goes into timeZone",)),
+    "a word that is no crontab": (beat("spec.schedule", "@reboot"), ("@hourly, @daily",)),
+    "the operator's own zone": (beat("spec.timeZone", "Local"), ("must be an IANA name",)),
+    "a zone by its distance": (beat("spec.timeZone", "+01:00"), ("must be an IANA name",)),
+    "an interval of nothing": (
+        schedule_body(every="0s"), ("every must be between 1s and 365d",)),
+    "an interval in milliseconds": (schedule_body(every="500ms"), ("spec.every", "should match")),
+    "an end before the start": (
+        schedule_body(startAt="2027-01-02T00:00:00Z", endAt="2027-01-01T00:00:00Z"),
+        ("endAt must be later than startAt",),
+    ),
+    "a start that is no time": (beat("spec.startAt", "tomorrow"), ("spec.startAt", "date-time")),
+    "another policy than a CronJob's": (
+        beat("spec.concurrencyPolicy", "Skip"), ('"Allow", "Forbid", "Replace"',)),
+    "a catch-up that we do not have": (
+        beat("spec.catchUp", "Two"), ('"None", "One", "All"',)),
+    "no seconds to start in": (
+        beat("spec.startingDeadlineSeconds", 0), ("greater than or equal to 1",)),
+    "a priority of ten": (beat("spec.priority", 10), ("less than or equal to 9",)),
+    "a message that lives for a year": (
+        beat("spec.expires", "365d"), ("expires must be between 1s and 30d",)),
+    "a jitter of two days": (beat("spec.jitter", "48h"), ("jitter must be at most 24h",)),
+    "arguments that are no list": (beat("spec.args", "all"), ("spec.args", "array")),
+    "a task's name with a space": (beat("spec.task", "my task"), ("spec.task", "should match")),
+    "a schedule's name that is too long": (
+        beat("metadata.name", "a" * 201), ("name must be at most 200 characters",)),
+    "a typo in a schedule's field": (
+        beat("spec.timezone", "UTC"), ('unknown field "spec.timezone"',)),
     # types and bounds
     "a number as a word": (pool("spec.concurrency", "4"), ("spec.concurrency", "integer")),
     "a truth as a word": (pool("spec.paused", "yes"), ("spec.paused", "boolean")),

@@ -25,7 +25,16 @@ _APP = _HERE / "app"
 _NAME = "windlass-e2e"
 _STORAGE = "windlass-e2e"
 #: Files in the order that their tests are run in.
-_PHASES = ("namespaced", "chart_upgrade", "main_job", "examples", "helm_test", "trouble", "chaos")
+_PHASES = (
+    "namespaced",
+    "chart_upgrade",
+    "main_job",
+    "examples",
+    "helm_test",
+    "trouble",
+    "schedules",
+    "chaos",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -111,7 +120,7 @@ def operator_release(upgrade: Upgrade) -> Release:
 def _empty(cluster: Access) -> None:
     """Delete the queues and pools while there is an operator that can clean up after them."""
     if cluster.kubectl("get", "crd", "taskqueues.windlass.dev", "--ignore-not-found"):
-        cluster.kubectl("delete", "tq,wp", "--all", "--all-namespaces", "--timeout=100s")
+        cluster.kubectl("delete", "bs,tq,wp", "--all", "--all-namespaces", "--timeout=100s")
 
 
 def _left(release: Namespace) -> list[str]:
