@@ -19,14 +19,14 @@ from windlass.cli.options import Common, load_app, shared
 )
 @shared
 def graph(common: Common, task_id: str, form: str) -> None:
-    r"""Draw the workflow whose result is ID: what has ended, what waits for what, what failed.
+    """Draw the workflow whose result is ID: what has ended, what waits for what, what failed.
 
     ID is that of the handle that sending a chain or a chord gave: of a chain its last task, of a
     chord its body. A group is known by its id once it was saved.
 
     \b
     windlass -A shop.tasks graph 4f0c... --format dot | dot -Tsvg > workflow.svg
-    """
+    """  # noqa: D301  (click wants the character)
     with load_app(common, required=False) as app:
         drawing = Drawing.of(task_id, app)
     click.echo({"text": drawing.text, "dot": drawing.dot, "mermaid": drawing.mermaid}[form]())

@@ -94,7 +94,7 @@ class Commands(click.Group):
 @click.pass_context
 @shared
 def cli(ctx: click.Context, common: Common) -> None:
-    r"""Windlass, a task queue that loses nothing. Options may stand before or after the command.
+    """Windlass, a task queue that loses nothing. Options may stand before or after the command.
 
     \b
     windlass -A shop.tasks worker -Q default,mail -c 8     run tasks
@@ -104,7 +104,7 @@ def cli(ctx: click.Context, common: Common) -> None:
 
     \b
     Exit codes: 0 done, 1 an error, 2 wrong usage, 69 no worker answered, 130 interrupted.
-    """
+    """  # noqa: D301  (click wants the character)
     ctx.obj = common
 
 

@@ -89,12 +89,12 @@ class IsoTime(Moment):
 def call(
     common: Common, name: str, args: list[Any], kwargs: dict[str, Any], **options: Any
 ) -> None:
-    r"""Send the task NAME and print its id. The task need not be known here.
+    """Send the task NAME and print its id. The task need not be known here.
 
     \b
     windlass call shop.tasks.add -a "[1, 2]"
     windlass result $(windlass call shop.tasks.add -a "[1, 2]")
-    """
+    """  # noqa: D301  (click wants the character)
     given = {key: value for key, value in options.items() if value is not None}
     with load_app(common, required=False) as app:
         click.echo(app.send_task(name, args, kwargs, **given).id)
