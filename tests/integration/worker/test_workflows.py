@@ -27,12 +27,12 @@ def test_values_reach_the_body_and_failures_its_errback_in_every_pool(
     start_worker("-c", "1", "-P", pool, NO_HARD_LIMITS="1")
     good = Chord(app, ("add", (1, 2)), ("add", (3, 4)), ("add_early", (5, 6)))
 
-    assert good.body.get(timeout=10) == [[3, 7, 11]]
+    assert good.body.get(timeout=60) == [[3, 7, 11]]
 
     good.body.forget()
     bad = Chord(app, ("add", (1, 2)), ("cannot", ()))
     with pytest.raises(ChordError, match=r"Dependency m1 raised ValueError\('cannot'\)") as caught:
-        bad.body.get(timeout=10)
+        bad.body.get(timeout=60)
     assert isinstance(caught.value.__cause__, ValueError)
     assert len(marks.lines("gathered")) == 1
 
@@ -52,7 +52,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_workflow_loses_no_step(
     marks.began("a", times=2)
     marks.go("a")
     marks.go("b")
-    assert chord.body.get(timeout=20) == [[3, "a", "b"]]
+    assert chord.body.get(timeout=60) == [[3, "a", "b"]]
     assert len(marks.lines("gathered")) == 1
 
 
@@ -84,7 +84,7 @@ def test_workers_killed_again_and_again_lose_and_double_no_step(app, start_worke
     start_worker("-c", "1")
 
     depth = 0
-    value = app.AsyncResult("s29").get(timeout=30)
+    value = app.AsyncResult("s29").get(timeout=60)
     while value:
         (value,) = value
         depth += 1
@@ -105,7 +105,7 @@ def test_whatever_ends_a_member_fails_the_body(app, start_worker, call, cause):
     chord = Chord(app, ("add", (1, 2)), call)
 
     with pytest.raises(ChordError) as caught:
-        chord.body.get(timeout=20)
+        chord.body.get(timeout=60)
     assert cause is None or isinstance(caught.value.__cause__, cause)
 
 
@@ -116,7 +116,7 @@ def test_a_member_that_is_terminated_fails_the_body(app, start_worker, marks):
     chord.parts[0].revoke(terminate=True, signal="SIGKILL")
 
     with pytest.raises(ChordError) as caught:
-        chord.body.get(timeout=20)
+        chord.body.get(timeout=60)
     assert isinstance(caught.value.__cause__, TaskRevokedError)
 
 
@@ -125,7 +125,7 @@ def test_a_step_of_an_unknown_task_fails_with_what_came_before_it(app, start_wor
     chord = Chord(app, ("cannot", ()), body="nobody.knows")
 
     with pytest.raises(ChordError):
-        chord.body.get(timeout=10)
+        chord.body.get(timeout=60)
 
 
 def test_who_runs_an_acknowledged_member_and_dies_is_found_by_the_sweep(app, start_worker, marks):
@@ -159,5 +159,5 @@ def test_a_member_whose_message_vanished_is_found_by_a_worker(app, start_worker,
     worker = start_worker("-c", "1", WINDLASS_TASK_JOIN_LOST_AFTER="1")
 
     with pytest.raises(ChordError, match="gone"):
-        app.AsyncResult("body").get(timeout=30)
+        app.AsyncResult("body").get(timeout=60)
     assert "workflows_swept" in worker.log()
