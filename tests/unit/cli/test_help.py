@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import click
 import pytest
+
 from windlass.cli.main import cli
 
 
