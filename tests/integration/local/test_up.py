@@ -22,6 +22,7 @@ from local_up import Up
 from waiting import eventually
 from windlass import Windlass
 from windlass.control_plane.depth import read_depths
+from windlass.control_plane.schedules import read_schedules
 from windlass.errors import OperationalError
 
 
@@ -238,3 +239,27 @@ def test_broker_that_is_not_there_is_said_and_waited_for(project: Project) -> No
 
     assert running.wait() == 0
     assert "Traceback" not in running.output()
+
+
+def test_schedules_are_fired_while_it_runs(
+    project: Project, redis_url: str, temporary: Path
+) -> None:
+    (project.folder / "beat.yaml").write_text(
+        "apiVersion: windlass.dev/v1alpha1\n"
+        "kind: BeatSchedule\n"
+        "metadata: {name: each-second}\n"
+        "spec: {every: 1s, maxRuns: 3, catchUp: All, task: shop.send, args: [7], "
+        "queueRef: {name: emails}}\n"
+    )
+    running = project.start("up", "queue.yaml", "beat.yaml", "--plain", "-b", redis_url)
+    app = Windlass("client", broker=redis_url, set_as_current=False)
+
+    def is_over() -> bool:
+        found = read_schedules(app.broker, ["each-second"])
+        return bool(found) and (found[0].fired, len(found[0].active)) == (3, 0)
+
+    eventually(is_over, 60)
+    running.signal(signal.SIGINT)
+    assert running.wait() == 0
+    marks = (project.folder / "began-7").read_text().splitlines()
+    assert len(marks) == 3

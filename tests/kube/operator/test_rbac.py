@@ -108,7 +108,14 @@ async def _use_everything(operator: Running, namespace: str, redis_url: str) -> 
     )
     await operator.kubectl("wait", f"deployment/work-{before}", "--for=delete",
                            "--timeout=30s", f"--namespace={namespace}")  # fmt: skip
-    await operator.kubectl("delete", "wp/work", "tq/work", f"--namespace={namespace}",
+    spec = {"every": "1d", "task": "job.report", "queueRef": {"name": "work"}}
+    beat = {"apiVersion": API, "kind": "BeatSchedule", "metadata": {"name": "nightly"},
+            "spec": spec}  # fmt: skip
+    await operator.apply(namespace, beat)
+    await operator.wait_get(
+        namespace, "bs/nightly", lambda body: reason_of(body, "Ready") == "AsExpected"
+    )
+    await operator.kubectl("delete", "bs/nightly", "wp/work", "tq/work", f"--namespace={namespace}",
                            "--timeout=60s")  # fmt: skip
 
 
