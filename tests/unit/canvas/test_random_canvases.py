@@ -30,6 +30,8 @@ TOLD = Many("chain", (Leaf("a", fails=True), Many("group", (Leaf("b"), Leaf("c")
 LISTS = Many(
     "chain", (Many("group", (TOLD, Many("chain", (Leaf("a"), Many("group", (Leaf("b"),)))))),)
 )
+#: A group that has no task in it, though it has a member.
+HOLLOW = Many("chain", (Many("group", (Many("group", ()),)), Leaf("a")))
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,7 @@ def task() -> Iterator[Task[..., Any]]:
 @given(expr=expressions())
 @example(expr=TOLD)
 @example(expr=LISTS)
+@example(expr=HOLLOW)
 def test_engine_agrees_with_plain_python(task: Task[..., Any], expr: Expr) -> None:
     assert_comes_to(expected(expr), canvas_of(expr, task).apply_async())
 
@@ -55,6 +58,7 @@ def test_engine_agrees_with_plain_python(task: Task[..., Any], expr: Expr) -> No
 @given(expr=expressions())
 @example(expr=TOLD)
 @example(expr=LISTS)
+@example(expr=HOLLOW)
 def test_eager_run_agrees_with_plain_python(task: Task[..., Any], expr: Expr) -> None:
     assert_comes_to(expected(expr), canvas_of(expr, task).apply())
 

@@ -22,6 +22,7 @@ from windlass.canvas.chains import chain
 from windlass.canvas.chords import chord
 from windlass.canvas.groups import group
 from windlass.canvas.lazy import LazyTasks
+from windlass.canvas.unfold import has_tasks
 from windlass.signature_data import no_signature
 from windlass.signatures import Signature
 
@@ -62,8 +63,8 @@ def folded(tasks: Iterable[_Any], app: Windlass | None = None) -> Any:
 
 
 def is_empty(task: object) -> bool:
-    """Whether it is a group without members; a generator is not looked into."""
-    return isinstance(task, group) and not isinstance(task.tasks, LazyTasks) and not task.tasks
+    """Whether it is a group without any task in it; a generator is not looked into."""
+    return isinstance(task, group) and not isinstance(task.tasks, LazyTasks) and not has_tasks(task)
 
 
 def _after_chain(left: chain[Any], right: _Any) -> Any:
