@@ -155,8 +155,9 @@ class Ticker:
             self._tick_at_ms = min(self._tick_at_ms, tick.now_ms if is_cut else soon_ms)
 
     def _ask(self, lead_ms: int) -> Tick:
+        asked = monotonic()
         tick = self._store.tick(self.holder, lead_ms=lead_ms, ahead_ms=AHEAD_MS, limit=LIMIT)
-        self.clock.measure(tick.now_ms, monotonic())
+        self.clock.measure(tick.now_ms, monotonic(), asked)
         return tick
 
     def _take_lead(self, *, is_new: bool) -> None:
@@ -209,8 +210,9 @@ class Ticker:
         if not batch:
             return answers
         self._replace(batch)
+        asked = monotonic()
         fired = self._store.fire(batch)
-        self.clock.measure(fired[-1].now_ms, monotonic())
+        self.clock.measure(fired[-1].now_ms, monotonic(), asked)
         for fire, (what, at_ms) in zip(batch, fired, strict=True):
             answers[what] += 1
             self._note(fire, what, at_ms)

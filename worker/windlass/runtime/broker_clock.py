@@ -26,8 +26,16 @@ class BrokerClock:
         self.offset_ms = 0.0
         self._is_set = False
 
-    def measure(self, broker_ms: float, at: float) -> None:
-        """Take an answer into account: the broker's time in it, and monotonic s of its arrival."""
+    def measure(self, broker_ms: float, at: float, asked: float | None = None) -> None:
+        """Take an answer into account.
+
+        Args:
+            broker_ms: The broker's time in it, in whole milliseconds.
+            at: Monotonic seconds of its arrival.
+            asked: The same of the question, where it matters that this clock is never ahead: it was
+                not later on the broker then. Without, a clock that was set back by less than
+                JUMP_MS is followed slowly.
+        """
         measured_ms = broker_ms - at * 1000.0
         difference_ms = measured_ms - self.offset_ms
         if not self._is_set or difference_ms > 0 or difference_ms < -JUMP_MS:
@@ -35,6 +43,8 @@ class BrokerClock:
             self._is_set = True
         else:
             self.offset_ms += FORGETTING * difference_ms
+        if asked is not None:
+            self.offset_ms = min(self.offset_ms, broker_ms + 1.0 - asked * 1000.0)
 
     def monotonic_at(self, broker_ms: float) -> float:
         """Return the monotonic time, seconds, of a time of the broker's."""
