@@ -35,7 +35,7 @@ from windlass_operator.observe import (
     survey_plan,
 )
 from windlass_operator.observed import BrokerError
-from windlass_operator.plan import ApplyObject, Plan, SetStatus
+from windlass_operator.plan import ApplyObject, OnSchedule, Plan, SetStatus
 from windlass_operator.pool_memory import PoolMemory
 from windlass_operator.quiet import (
     Quiet,
@@ -43,6 +43,7 @@ from windlass_operator.quiet import (
     is_settled,
     seen_of_pool,
     seen_of_queue,
+    seen_of_schedule,
 )
 from windlass_operator.reduce_pool import reduce_pool
 from windlass_operator.reduce_queue import reduce_queue
@@ -110,7 +111,7 @@ class Loop:
             self._call_from_thread,
         )
         tickers = Tickers(brokers.connect, self._call_soon, metrics.note_fire)
-        self._schedules = ScheduleJobs(Scheduling(brokers, tickers), addresses, self.call)
+        self._schedules = ScheduleJobs(Scheduling(brokers, tickers), addresses)
         self._began_s = time.monotonic()
         #: When the last tick ended, monotonic; for liveness.
         self.ticked_s = time.monotonic()
@@ -300,9 +301,17 @@ class Loop:
         if identity.is_deleting:
             await self._deleted_schedule(identity, now_s)
             return
+        observed = self._schedules.observe(world, key)
+        seen = seen_of_schedule(observed)
+        if self._quiet.is_quiet("BeatSchedule", key, seen, now_s):
+            return
         with self._metrics.reconciles.labels("BeatSchedule").time():
-            place, plan = self._schedules.plan(world, key, now_s)
-            await self._carry_out("BeatSchedule", place, plan, now_s)
+            place, plan = self._schedules.plan(observed, now_s)
+            is_done = await self._carry_out("BeatSchedule", place, plan, now_s)
+        if is_done and any(isinstance(action, OnSchedule) for action in plan.actions):
+            self.call()  # the status tells what became of it
+        is_quiet = is_done and is_settled(plan, observed.schedule.status)
+        self._quiet.note("BeatSchedule", key, seen, now_s, is_settled=is_quiet)
 
     async def _deleted_schedule(self, identity: Identity, now_s: float) -> None:
         place, plan = await self._schedules.plan_deleted(identity, self._brokers, now_s)

@@ -17,6 +17,7 @@ from windlass_operator.plan import Plan, SetStatus
 from windlass_operator.pool_memory import PoolMemory
 from windlass_operator.scaling.decide import ScaleDecision
 from windlass_operator.scaling.stabilize import Hold
+from windlass_operator.schedule_observed import ScheduleObserved
 from windlass_operator.store import Key
 
 #: Everything is looked at this often, seconds.
@@ -59,6 +60,7 @@ class Quiet:
         declared: dict[str, Container[Key]] = {
             "TaskQueue": world.queues,
             "WorkerPool": world.pools,
+            "BeatSchedule": world.schedules,
         }
         for kind, key in [name for name in self._looks if name[1] not in declared[name[0]]]:
             del self._looks[kind, key]
@@ -90,6 +92,14 @@ def seen_of_pool(world: World, key: Key, revision: int) -> tuple[Any, ...]:
     queues = tuple(None if view is None else (_of_view(view), _rates(view)) for view in views)
     serving = tuple(len(world.serving[key[0], ref.name]) for ref in pool.spec.queues)
     return pool, revision, queues, serving, world.shares.get(key)
+
+
+def seen_of_schedule(observed: ScheduleObserved) -> tuple[Any, ...]:
+    """Return all that a look at a schedule depends on, but for the time."""
+    view = observed.view
+    broker = view.broker
+    said = None if broker is None else (broker.error, broker.detail)
+    return observed.schedule, observed.record, observed.is_known, view.queue, said
 
 
 def is_settled(plan: Plan, status: Mapping[str, Any]) -> bool:

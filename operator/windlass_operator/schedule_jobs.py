@@ -5,17 +5,16 @@ Next in the walk: `windlass_operator.apply`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from windlass_operator.addresses import Addresses
 from windlass_operator.apply import Place
 from windlass_operator.brokers import Brokers
 from windlass_operator.models.resource import Identity, InvalidSpecError
 from windlass_operator.models.taskqueue import TaskQueue, TaskQueueSpec
 from windlass_operator.observe import World
-from windlass_operator.plan import EmitEvent, OnSchedule, Plan
+from windlass_operator.plan import EmitEvent, Plan
 from windlass_operator.reduce_schedule import reduce_deleted, reduce_schedule
 from windlass_operator.refusals import refused_spec
+from windlass_operator.schedule_observed import ScheduleObserved
 from windlass_operator.scheduling import Scheduling
 from windlass_operator.store import Key
 
@@ -26,31 +25,29 @@ class ScheduleJobs:
     Args:
         scheduling: Their entries.
         addresses: Of brokers, for entries whose queue is gone.
-        call: Has the next tick come soon.
     """
 
-    def __init__(
-        self, scheduling: Scheduling, addresses: Addresses, call: Callable[[], None]
-    ) -> None:
+    def __init__(self, scheduling: Scheduling, addresses: Addresses) -> None:
         self._scheduling = scheduling
         self._addresses = addresses
-        self._call = call
 
     async def look(self, world: World) -> None:
         """Read all entries, and have tickers where there are schedules."""
         await self._scheduling.look(world)
 
-    def plan(self, world: World, key: Key, now_s: float) -> tuple[Place, Plan]:
+    def observe(self, world: World, key: Key) -> ScheduleObserved:
+        """Everything about one of them."""
+        return self._scheduling.observe(world, key)
+
+    def plan(self, observed: ScheduleObserved, now_s: float) -> tuple[Place, Plan]:
         """Decide about one that is not being deleted."""
-        observed = self._scheduling.observe(world, key)
         schedule = observed.schedule
+        key = (schedule.identity.namespace, schedule.identity.name)
         place = Place(identity=schedule.identity, url=self._scheduling.url_of(key))
         try:
             plan = reduce_schedule(observed, now_s)
         except InvalidSpecError as error:
             return place, refused_spec(schedule.identity, schedule.status, error, now_s)
-        if any(isinstance(action, OnSchedule) for action in plan.actions):
-            self._call()  # to see what became of it
         return place, plan
 
     async def plan_deleted(

@@ -30,6 +30,9 @@ from windlass_operator.tickers import Space, Tickers
 
 log = logs.get_logger(__name__)
 
+#: Between two tries to remove an entry that is left over.
+_RETRY_S = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Entered:
@@ -53,11 +56,12 @@ class Scheduling:
         self._entered: dict[Key, Entered] = {}
         #: Entries that nobody wants any more, and that could not be removed yet.
         self._left: set[tuple[Key, Entered]] = set()
+        self._removing: dict[tuple[Key, Entered], asyncio.Task[None]] = {}
         self._records: dict[Space, Mapping[str, Schedule]] = {}
 
     async def look(self, world: World) -> None:
         """Read all entries, and have tickers where there are schedules; one call each keyspace."""
-        await asyncio.gather(*(self._remove(*left) for left in list(self._left)))
+        self._remove_left()
         names: defaultdict[Space, list[str]] = defaultdict(list)
         wanted: set[Space] = set()
         for key, schedule in world.schedules.items():
@@ -98,14 +102,21 @@ class Scheduling:
         else:
             self._records[space] = {schedule.entry.name: schedule for schedule in found}
 
+    def _remove_left(self) -> None:
+        """Go on removing what is left, beside the ticks: its broker may not answer for ever."""
+        for left in self._left - self._removing.keys():
+            self._removing[left] = asyncio.create_task(self._remove(*left))
+
     async def _remove(self, key: Key, entered: Entered) -> None:
         action = RemoveSchedule(name=key[1], owner=entered.owner)
         try:
             await self._brokers.call(entered.url, key[0], partial(do_to_schedule, action=action))
         except (WindlassError, TimeoutError) as error:
             log.warning("schedule_not_removed", schedule="/".join(key), error=str(error))
+            await asyncio.sleep(_RETRY_S)
         else:
             self._left.discard((key, entered))
+        del self._removing[key, entered]
 
     def url_of(self, key: Key) -> str:
         """Where the entry of a schedule is, '' if nobody knows."""
@@ -133,6 +144,8 @@ class Scheduling:
 
     def stop(self) -> None:
         """End all tickers."""
+        for task in self._removing.values():
+            task.cancel()
         self._tickers.stop()
 
 

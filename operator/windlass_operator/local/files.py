@@ -142,7 +142,7 @@ class _Reader:
     def result(self) -> Resources:
         if not self._problems and not self._bodies:
             self._problems.append(
-                "no TaskQueue, WorkerPool or BeatSchedule is in these files. The smallest of each is in "
+                f"no {_KINDS} is in these files. The smallest of each is in "
                 "docs/how-to/run-locally.md."
             )
         if self._problems:

@@ -21,6 +21,15 @@ pytestmark = pytest.mark.e2e
 API = "windlass.dev/v1alpha1"
 #: Times that are fired before the operator is killed, and all of them.
 _BEFORE, _ALL = 8, 40
+_READER = """
+    import json
+    from job import app
+    from windlass.redis_store.resp import packed
+
+    found = app.broker.links.call([packed("HGETALL", f"{app.broker.keys.base}counts")])[0]
+    words = [word.decode() for word in found]
+    print("SAID", json.dumps(dict(zip(words[::2], words[1::2]))))
+"""
 
 
 def status_of(application: Application, name: str) -> dict[str, Any]:
@@ -97,19 +106,7 @@ def test_every_time_is_run_once_while_the_leader_is_killed(
         return status.get("fired") == _ALL and status.get("active") == 0
 
     wait_until(is_over, "all times, and all runs", timeout_s=180)
-    application.start(
-        "reader",
-        """
-        import json
-        from job import app
-        from windlass.redis_store.resp import packed
-
-        found = app.broker.links.call([packed("HGETALL", f"{app.broker.keys.base}counts")])[0]
-        words = [word.decode() for word in found]
-        print("SAID", json.dumps(dict(zip(words[::2], words[1::2]))))
-        """,
-        queue="counts",
-    )
+    application.start("reader", _READER, queue="counts")
     counts = application.answer("reader", timeout_s=60)
 
     assert set(counts.values()) == {"1"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from operator_builders import NOW_S, make_broker, make_view, schedule_body
-from windlass.beat.entry import CatchUp, Overlap
+from windlass.beat.entry import CatchUp, Entry, Overlap
 from windlass.beat.record import Schedule
 from windlass.beat.runs import Run
 from windlass.beat.timing import Cron, Every
@@ -25,6 +25,7 @@ from windlass_operator.plan import (
     SetStatus,
     TriggerSchedule,
 )
+from windlass_operator.quiet import seen_of_schedule
 from windlass_operator.reduce_schedule import reduce_deleted, reduce_schedule
 from windlass_operator.schedule_entry import trigger_id, wanted_entry
 from windlass_operator.schedule_observed import ScheduleObserved
@@ -80,6 +81,7 @@ def test_an_entry_says_what_the_spec_says() -> None:
 
     entry = wanted_entry(schedule, "emails")
 
+    assert Entry.decode("nightly", entry.encode()) == entry  # or it would be put with every tick
     assert entry.name == "nightly"
     assert entry.timing == Cron("0 3 * * mon-fri", "Europe/Paris")
     assert (entry.task, entry.queue, entry.body) == (
@@ -296,6 +298,20 @@ def test_who_means_either_day_is_warned(line: str, warns: bool) -> None:
 
     kinds = [c["reason"] for c in status_of(plan)["conditions"] if c["type"] == "Warning"]
     assert kinds == (["BothDaysMustMatch"] if warns else [])
+
+
+def test_the_same_look_twice_is_left_out_until_anything_changes() -> None:
+    schedule = make_schedule()
+    looks = [
+        observed(schedule, record=record_of(schedule)),
+        observed(schedule, record=record_of(schedule, fired=1)),
+        observed(schedule, record=record_of(schedule), is_known=False),
+        observed(make_schedule(trigger="a"), record=record_of(schedule)),
+        observed(schedule, record=record_of(schedule), view=QueueView(ref="emails", queue=None)),
+    ]
+    again = seen_of_schedule(observed(schedule, record=record_of(schedule)))
+
+    assert [seen_of_schedule(look) == again for look in looks] == [True, *[False] * 4]
 
 
 # -- the end -------------------------------------------------------------------------------------
