@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def broker(redis_server: RedisServer) -> Iterator[RedisBroker]:
     made.close()
 
 
-def schedule(**spec: object) -> BeatSchedule:
+def schedule(**spec: Any) -> BeatSchedule:
     return BeatSchedule.from_object(schedule_body(**{"every": "1s", **spec}))
 
 
