@@ -10,6 +10,7 @@ import msgspec
 from windlass.beat.record import Schedule
 from windlass.cli import text
 from windlass.cli.options import Common, load_app, shared
+from windlass.cli.schedules_add import add
 from windlass.control_plane import schedules as kept
 
 _HEADINGS = (
@@ -41,6 +42,9 @@ def list_(common: Common, as_json: bool) -> None:
     show_list(common, as_json)
 
 
+schedules.add_command(add)
+
+
 def show_list(common: Common, as_json: bool) -> None:
     """Print the table, or JSON."""
     with load_app(common, required=False) as app:
@@ -50,7 +54,11 @@ def show_list(common: Common, as_json: bool) -> None:
     elif found:
         click.echo(text.table(_HEADINGS, [_row(each) for each in found]))
     else:
-        click.echo("No schedules yet: `windlass beat` declares those of the settings.", err=True)
+        click.echo(
+            "No schedules yet: `windlass beat` declares those of the settings, and "
+            "`windlass schedules add` adds one.",
+            err=True,
+        )
 
 
 @schedules.command()
