@@ -106,6 +106,9 @@ class Ticker:
         #: Names and generations that were complained of.
         self._unreadable: set[tuple[str, bytes]] = set()
         self._stopping = threading.Event()
+        #: For probes, monotonic seconds: the last turn of `run`, the last answer of the broker.
+        self.turned_at = monotonic()
+        self.answered_at = float("-inf")
 
     # -- one step
 
@@ -157,7 +160,8 @@ class Ticker:
     def _ask(self, lead_ms: int) -> Tick:
         asked = monotonic()
         tick = self._store.tick(self.holder, lead_ms=lead_ms, ahead_ms=AHEAD_MS, limit=LIMIT)
-        self.clock.measure(tick.now_ms, monotonic(), asked)
+        self.answered_at = monotonic()
+        self.clock.measure(tick.now_ms, self.answered_at, asked)
         return tick
 
     def _take_lead(self, *, is_new: bool) -> None:
@@ -256,6 +260,7 @@ class Ticker:
         look = True
         try:
             while not self._stopping.is_set():
+                self.turned_at = monotonic()
                 try:
                     step = self.run_once(look=look)
                     look = self._wait(step.wait_s) or step.wait_s >= self._max_interval_ms / 1000
@@ -286,6 +291,11 @@ class Ticker:
                 self._ask(0)
             except OperationalError:
                 return  # it runs out by itself
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
 
     def stop(self) -> None:
         """End `run`; from any thread. The lead is given up: another ticker steps in at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 import threading
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from windlass.cli.celery_flags import notices
 from windlass.cli.options import Common, lay_over, load_app, shared
 from windlass.cli.pidfile import pidfile
 from windlass.cli.worker_flags import Flags
+from windlass.runtime.state import WorkerState
 
 
 @click.command()
@@ -42,7 +44,11 @@ def beat(context: click.Context, /, common: Common, **given: Any) -> int:
         beat_flags.introduce(common, app, hostname, notices(context))
         service = BeatService(app, app.new_broker(), max_interval_s=max_interval_s)
         service.check_names()
-        run(app, service)
+        stop_probes = _serve_probes(service, flags)
+        try:
+            run(app, service)
+        finally:
+            stop_probes()
     return 0
 
 
@@ -59,6 +65,32 @@ def run(app: Windlass, service: BeatService) -> None:
         thread.join()
         restore()
         app.close()
+
+
+def _serve_probes(service: BeatService, flags: Flags) -> Callable[[], None]:
+    """Serve /livez and /readyz if that is asked for; returns what ends it."""
+    if flags.health_port is None:
+        return lambda: None
+    # Only where it is asked for: the HTTP server and the metrics library cost 5 MB.
+    module = importlib.import_module("windlass.runtime.probes")
+    probes = module.Probes(
+        lambda: state_of(service), host=flags.health_host, port=flags.health_port, metrics=False
+    )
+    probes.start()
+    end: Callable[[], None] = probes.stop
+    return end
+
+
+def state_of(service: BeatService) -> WorkerState:
+    """Return what probes look at: ready while the broker answers, whether it leads or not."""
+    ticker = service.ticker
+    return WorkerState(
+        pool="beat",
+        loop_at=ticker.turned_at,
+        progress_at=ticker.answered_at,
+        started=True,
+        draining=ticker.is_stopping,
+    )
 
 
 def _run_then(service: BeatService, stop: threading.Event) -> None:

@@ -65,6 +65,19 @@ _OPTIONS = (
     ),
     click.option("-I", "--include", type=NameList(), help="More modules of tasks to import."),
     click.option("--pidfile", metavar="FILE", help="Hold the process id in this file."),
+    click.option(
+        "--health-port",
+        type=click.IntRange(0, 65535),
+        metavar="PORT",
+        help="Serve /livez and /readyz there; 0 takes any free port. Default: off.",
+    ),
+    click.option(
+        "--health-host",
+        default="127.0.0.1",
+        show_default=True,
+        metavar="ADDRESS",
+        help="Where they listen. They answer anybody: 0.0.0.0 only inside a pod.",
+    ),
 )
 
 

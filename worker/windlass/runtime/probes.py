@@ -95,12 +95,19 @@ class Probes:
         state: Gives the worker's state; called from this server's threads.
         host: Address to bind. Kubernetes probes come to the pod's address: use 0.0.0.0 there.
         port: 0 takes any free one.
+        metrics: Whether /metrics is there: not for `windlass beat`, which has none of a worker's.
     """
 
     def __init__(
-        self, state: Callable[[], WorkerState], *, host: str = "127.0.0.1", port: int = 0
+        self,
+        state: Callable[[], WorkerState],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        metrics: bool = True,
     ) -> None:
         self._state = state
+        self._metrics = metrics
         self._host = host
         self._port = port
         self._server: _Server | None = None
@@ -121,7 +128,7 @@ class Probes:
             ProbePortTakenError: The address cannot be bound.
         """
         try:
-            self._server = _Server((self._host, self._port), self._state)
+            self._server = _Server((self._host, self._port), self._state, self._metrics)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ProbePortTakenError(self._host, self._port, reason) from error
@@ -149,9 +156,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a client that hangs must not hold up the worker's end
 
-    def __init__(self, address: tuple[str, int], state: Callable[[], WorkerState]) -> None:
+    def __init__(
+        self, address: tuple[str, int], state: Callable[[], WorkerState], metrics: bool
+    ) -> None:
         self.state = state
-        self.registry: CollectorRegistry = new_registry(state)
+        self.registry: CollectorRegistry | None = new_registry(state) if metrics else None
         self.stopping = False
         super().__init__(address, _Handler)
 
@@ -186,14 +195,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer one probe or scrape."""
         path = self.path.partition("?")[0]
-        if path == "/metrics":
-            self._metrics()
+        registry = self.server.registry
+        if path == "/metrics" and registry is not None:
+            self._metrics(registry)
         elif path == "/livez":
             self._verdict(check_alive(self.server.state(), time.monotonic()))
         elif path == "/readyz":
             self._verdict(check_ready(self.server.state(), time.monotonic()))
         else:
-            self._answer(HTTPStatus.NOT_FOUND, b"expected /livez, /readyz or /metrics\n")
+            known = "/livez or /readyz" if registry is None else "/livez, /readyz or /metrics"
+            self._answer(HTTPStatus.NOT_FOUND, f"expected {known}\n".encode())
 
     def do_HEAD(self) -> None:
         """Answer as to GET, without the body."""
@@ -205,9 +216,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n".encode())
 
-    def _metrics(self) -> None:
+    def _metrics(self, registry: CollectorRegistry) -> None:
         encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-        self._answer(HTTPStatus.OK, encode(self.server.registry), content_type)
+        self._answer(HTTPStatus.OK, encode(registry), content_type)
 
     def _answer(
         self, status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8"
