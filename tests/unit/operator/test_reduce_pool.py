@@ -377,12 +377,10 @@ def test_the_work_of_the_older_queue_of_a_conflict_does_not_wake_the_younger_one
 
 
 def test_a_task_that_may_run_longer_than_the_pods_grace_is_said() -> None:
-    worker = make_worker(largest_time_limit_s=301.0)
+    long, short = (make_worker(largest_time_limit_s=limit) for limit in (301.0, 300.0))
 
-    warned = reduce_pool(make_observed(workers=(worker,)), WARM, NOW_S)
-    fine = reduce_pool(
-        make_observed(workers=(make_worker(largest_time_limit_s=300.0),)), WARM, NOW_S
-    )
+    warned = reduce_pool(make_observed(workers=(long,)), WARM, NOW_S)
+    fine = reduce_pool(make_observed(workers=(short,)), WARM, NOW_S)
 
     assert condition(warned, "Warning")["reason"] == ConditionReason.GRACE_TOO_SHORT
     assert "Warning" not in [c["type"] for c in status_of(fine)["conditions"]]
