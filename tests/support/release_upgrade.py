@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping
@@ -77,6 +78,7 @@ def upgraded(
     earlier = _earlier_chart(scratch)
     before = None
     if earlier is not None:
+        rights = _admit_todays_operator(namespace, name, earlier)
         namespace.helm("package", str(earlier), "--version=0.0.1", f"--destination={scratch}")
         first = install(namespace, images, name=name, chart=scratch / "windlass-0.0.1.tgz",
                         values={**values, "replicas": 1})  # fmt: skip
@@ -85,6 +87,7 @@ def upgraded(
         application.namespace.apply({**metadata, "kind": "TaskQueue", "spec": {}}, pool)
         application.namespace.wait(f"workerpool/{POOL}", until="condition=Ready", timeout_s=120)
         before = facts(first, application)
+        namespace.kubectl("delete", rights)
     release = install(namespace, images, name=name, values=values)
     return Upgrade(release, application, before)
 
@@ -99,6 +102,28 @@ def facts(release: Release, application: Application) -> Facts:
         keys=space.get(f"secret/{release.fullname}")["data"],
         worker=(worker["metadata"]["uid"], container["restartCount"]),
     )
+
+
+def _admit_todays_operator(namespace: Namespace, name: str, earlier: Path) -> str:
+    """Give the earlier chart the kinds and the rights that it does not know of.
+
+    Its own operator would not need them; the images here are of this tree.
+
+    Returns:
+        The binding that is to go before the upgrade.
+    """
+    for file in (paths.TREE / "crds").glob("*.yaml"):
+        there = earlier / "files" / "crds" / file.name
+        if not there.exists():
+            shutil.copy(file, there)
+    group = "rbac.authorization.k8s.io"
+    account = {"kind": "ServiceAccount", "name": name, "namespace": namespace.name}
+    namespace.access.apply(
+        {"apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding",
+         "metadata": {"name": f"{name}-earlier"}, "subjects": [account],
+         "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"}},
+    )  # fmt: skip
+    return f"clusterrolebinding/{name}-earlier"
 
 
 def _earlier_chart(folder: Path) -> Path | None:
