@@ -23,13 +23,16 @@ AGAIN = Outgoing(id="m", queue="q", tail=b"t")
 class Traffic:
     def __init__(self):
         self.settlements, self.unfenced, self.started = [], [], []
-        self.hurried = 0
+        self.hurried = self.expected = 0
 
     def settle(self, settlement, now):
         self.settlements.append(settlement)
 
     def hurry(self, now):
         self.hurried += 1
+
+    def expect_next(self):
+        self.expected += 1
 
 
 class Dispatcher:
@@ -83,6 +86,7 @@ def test_result_goes_along_untouched(desk):
     desk.finish(wire.RESULT, b"bytes")
 
     assert desk.traffic.settlements[0].result.payload == b"bytes"
+    assert desk.traffic.expected == 0
 
 
 def test_other_outcomes_are_decoded(desk):
@@ -161,6 +165,7 @@ def test_the_end_of_a_step_leaves_at_once_when_nothing_is_there_to_gather(desk):
 
     desk.finisher.finish(desk.slot, wire.OUTCOME, 1, 1.0, frame[wire.HEADER_SIZE :], 5.0)
     assert desk.traffic.hurried == 1
+    assert desk.traffic.expected == 2
     assert desk.traffic.settlements[0] == StepDone(
         id="m",
         queue="q",

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from windlass.brokers.base import Done, Fetched
+from windlass.brokers.base import Delivery, Done, Fetched
 from windlass.errors import BrokerError, OperationalError
 from windlass.runtime.exchange import Answer, Woken
 from windlass.runtime.state import WorkerState
-from windlass.runtime.traffic import COALESCE_S, CORDON_POLL_S, TRIES_TOGETHER, Terms, Traffic
+from windlass.runtime.traffic import (
+    COALESCE_S,
+    CORDON_POLL_S,
+    QUIET_S,
+    TRIES_TOGETHER,
+    Terms,
+    Traffic,
+)
 
 
 class Exchange:
@@ -60,6 +67,20 @@ def road():
 
 def done(n=1):
     return Done(id=f"m{n}", queue="a", token=1)
+
+
+def wait_for_one(road):
+    road.advance(10.0, want=1)
+    road.answer(10.1, fetched=fetched())
+    road.advance(10.1, want=1)
+    assert road.waker.is_armed
+
+
+def bring_next(road, now, want):
+    road.traffic.settle(done(), now=now)
+    road.traffic.expect_next()
+    road.advance(now, want=want)
+    road.answer(now, fetched=fetched(Delivery(id="m2", queue="a", token=2, raw=b"")))
 
 
 def fetched(*deliveries, **fields):
@@ -155,6 +176,46 @@ def test_only_one_fetch_is_ever_on_its_way(road):
 
     assert len(road.exchange.jobs) == 1
     assert len(road.waker.orders) == 1
+
+
+def test_the_end_of_a_step_takes_a_fetch_along_beside_the_wait_for_the_room_that_is_left(road):
+    wait_for_one(road)
+    road.traffic.settle(done(), now=10.2)
+    road.traffic.expect_next()
+    road.advance(10.2, want=3)
+
+    job = road.exchange.jobs[-1]
+    assert job.settlements == [done()]
+    assert job.request.want == 2, "the waker may bring one"
+
+
+def test_the_end_of_a_step_goes_alone_when_the_wait_may_fill_all_there_is_room_for(road):
+    wait_for_one(road)
+    road.traffic.settle(done(), now=10.2)
+    road.traffic.expect_next()
+    road.advance(10.2, want=1)
+
+    assert road.exchange.jobs[-1].request is None
+    assert road.exchange.jobs[-1].settlements == [done()]
+
+
+def test_after_a_step_brought_all_there_was_the_queue_is_left_alone_for_a_moment(road):
+    bring_next(road, 10.0, want=2)
+    road.advance(10.001, want=1)
+    assert len(road.exchange.jobs) == 1
+    assert road.traffic.next_time(10.001) == pytest.approx(10.0 + QUIET_S)
+
+    bring_next(road, 10.002, want=2)
+    assert road.exchange.jobs[-1].request is not None, "the end of the next step asks at once"
+    road.advance(10.002 + QUIET_S, want=1)
+    assert len(road.exchange.jobs) == 3
+
+
+def test_after_a_step_brought_all_that_was_wanted_the_next_fetch_is_not_put_off(road):
+    bring_next(road, 10.0, want=1)
+    road.advance(10.0001, want=1)
+
+    assert len(road.exchange.jobs) == 2
 
 
 def test_wait_is_cut_short_when_there_is_no_room_any_more(road):

@@ -6,7 +6,7 @@ Next in the walk: `windlass.runtime.settle`.
 from __future__ import annotations
 
 from windlass import events, states
-from windlass.brokers.base import Done, StoredResult
+from windlass.brokers.base import Done, StepDone, StoredResult
 from windlass.log import get_logger
 from windlass.runtime import wire
 from windlass.runtime.dispatch import Dispatcher
@@ -86,6 +86,10 @@ class Finisher:
         else:
             settlement = self._settler.settle(entry, outcome, duration_s * 1000.0)
             self._traffic.settle(settlement, now)
+            if isinstance(settlement, StepDone) or (
+                isinstance(settlement, Done) and settlement.followups
+            ):
+                self._traffic.expect_next()
 
     def park(self, entry: Entry, now: float) -> None:
         """Set aside a message whose task is not known here."""

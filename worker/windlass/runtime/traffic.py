@@ -2,6 +2,8 @@
 
 At most one fetch is on its way: the exchange's or the waker's. A settlement leaves with the next
 fetch if one is due, else by itself within a few milliseconds; it never waits for a running task.
+The end of a workflow's step brings the next step: a fetch goes with it even while the waker waits,
+for no more than there is room for beside what the waker may bring.
 For the supervisor's loop only. Next in the walk: `windlass.runtime.exchange`.
 """
 
@@ -22,6 +24,9 @@ log = get_logger(__name__)
 
 #: Departures are at least so far apart, seconds: a lone outcome leaves at once, many gather.
 COALESCE_S = 0.003
+#: After a step brought the next one and nothing else, the queue is left alone so long, seconds:
+#: the next commit asks again, most likely before.
+QUIET_S = 0.003
 #: A waiting worker looks again at least this often, seconds.
 WAIT_S = 5.0
 #: A wait that is to end and does not is interrupted again after so long, seconds.
@@ -80,6 +85,9 @@ class Traffic:
         self._flush_at = float("inf")
         self._next_fetch_at = 0.0
         self._departed_at = 0.0
+        self._quiet_until = 0.0
+        self._expects_next = self._brings_next = False
+        self._waker_wants = 0
         self._interrupt_at = 0.0
         self._was_interrupted = False
         self._is_wait_outdated = False
@@ -135,13 +143,17 @@ class Traffic:
         """Let what waits go with the next pass of the loop."""
         self._flush_at = now
 
+    def expect_next(self) -> None:
+        """What is settled now has work follow: fetch with it, if there is room."""
+        self._expects_next = True
+
     def next_time(self, now: float) -> float:
         """When the loop has to come by again at the latest, monotonic seconds."""
         if self._exchange.is_busy:
             return float("inf")
         if self.settlements or self.started or self.unfenced:
             return max(self._flush_at, self._retry_at)
-        at = max(self._retry_at, self._next_fetch_at)
+        at = max(self._retry_at, self._next_fetch_at, self._quiet_until)
         return at if at > now else float("inf")
 
     def advance(self, want: int, *, is_due: bool, now: float) -> None:
@@ -163,10 +175,16 @@ class Traffic:
             self._waker.interrupt()
         if now < self._retry_at:
             return
-        may_fetch = want > 0 and is_due and now >= self._next_fetch_at and not self.is_fetching
-        if may_fetch and self.is_registered and not self._state.cordoned:
+        may_fetch = want > 0 and is_due and now >= self._next_fetch_at and not self._is_fetch_out
+        if may_fetch and self._expects_next and self.settlements:
+            want -= self._waker_wants if self._waker.is_armed else 0
+            may_fetch = want > 0
+        elif may_fetch and (self._waker.is_armed or now < self._quiet_until):
+            may_fetch = False
+        elif may_fetch and self.is_registered and not self._state.cordoned:
             # The broker knows that we wait: block instead of asking.
             self.is_registered = False
+            self._waker_wants = want
             self._waker.arm(self._request(want), self._wait_s(now))
             may_fetch = False
         if self._exchange.is_busy:
@@ -207,6 +225,7 @@ class Traffic:
         self.started, self.unfenced, self._reap, self._unpark = [], [], (), ()
         self._flush_at = float("inf")
         self._is_fetch_out = request is not None
+        self._brings_next, self._expects_next = self._expects_next, False
         self._exchange.submit(job)
 
     # -- what comes back -------------------------------------------------------------------------
@@ -233,6 +252,9 @@ class Traffic:
             log.info(events.TASKS_UNPARKED, messages=answer.unparked, queues=job.unpark)
         if answer.fetched is not None:
             self._on_fetched(answer.fetched, answer.at)
+            if self._brings_next and job.request is not None:
+                is_all = 0 < len(answer.fetched.deliveries) < job.request.want
+                self._quiet_until = answer.at + QUIET_S if is_all else 0.0
         return True
 
     def on_woken(self, woken: Woken) -> None:
