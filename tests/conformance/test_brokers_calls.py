@@ -48,3 +48,16 @@ def test_scheduled_messages_and_revoked_ids_are_listed(brokers: Sample) -> None:
     assert list_scheduled(brokers.broker, "empty") == []
     brokers.broker.revoke(["unknown"])
     assert list_revoked(brokers.broker) == ["unknown"]
+
+
+def test_nothing_is_missed_that_is_sent_once_the_broker_says_that_one_listens(
+    brokers: Sample,
+) -> None:
+    call = ControlMessage(kind="call", method="ping", reply_to="me")
+    heard_by: list[int] = []
+
+    def tell() -> None:
+        heard_by.append(brokers.broker.call_workers(call))
+
+    assert next(brokers.other.control_messages(SOON, tell)) == call
+    assert heard_by == [1]

@@ -9,72 +9,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from broker_state import FINAL, done, fetch, ids_of, lease, read, send, settle, snapshot
-from builders import make_message, make_messages
+from broker_state import done, fetch, ids_of, read, send, settle, snapshot
+from builders import make_messages
+from every_script import call_every_script
 from redis_server import RedisServer
 from waiting import eventually
-from windlass.brokers.base import Again, Bury, Crashed, FetchRequest, HandBack, Park
+from windlass.brokers.base import FetchRequest
 from windlass.brokers.redis import RedisBroker
-from windlass.control_plane.cordon import cordon, uncordon
-from windlass.control_plane.dead_letters import list_dead, purge_dead, replay
-from windlass.control_plane.depth import list_queues, read_depths
-from windlass.control_plane.heartbeats import WorkerStatus, beat, read_workers
-from windlass.control_plane.queue_record import write_record
+from windlass.control_plane.depth import read_depths
+from windlass.control_plane.heartbeats import read_workers
 from windlass.errors import ConfigurationError, OperationalError
-from windlass.redis_store.async_connection import AsyncLinks
-from windlass.redis_store.connection import Links
-from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import Argument
 from windlass.redis_store.scripts import Script, names
-from windlass.results.outbox import OutboxResults
-from windlass.results.redis import RedisResults
-
-
-def everything(broker: RedisBroker) -> None:
-    """Use every operation that there is."""
-    send(broker, "late", delay_ms=60_000)
-    end, more, retry, back, crash, bad, unknown = lease(broker, *"abcdefg")
-    settle(
-        broker,
-        done(end, result=FINAL),
-        done(more, result=FINAL, followups=(make_message(queue="next"),)),
-        Again(id=retry.id, queue="q", token=retry.token, message=make_message(id=retry.id)),
-        HandBack(id=back.id, queue="q", token=back.token),
-        Crashed(id=crash.id, queue="q", token=crash.token, reason="x", worker="w"),
-        Bury(id=bad.id, queue="q", token=bad.token, reason="x", detail="", worker="w"),
-        Park(id=unknown.id, queue="q", token=unknown.token, task="t"),
-    )
-    (held,) = fetch(broker, 1).deliveries
-    broker.set_state(held.id, "q", held.token, FINAL)
-    broker.renew({"q": [held.token]}, 15_000)
-    broker.reap("q", "w")
-    broker.unpark("q", ["t"])
-    broker.revoke([held.id, "late", "nobody"], terminate=True)
-    broker.wait(FetchRequest(worker_id="w", queues=("q",), want=1, lease_ms=1, wait_ms=1), 0.0)
-    beat(broker, WorkerStatus(worker_id="w"), 60_000)
-    cordon(broker, "w")
-    uncordon(broker, "w")
-    write_record(broker, "q", paused=True)
-    results = RedisResults(broker.links, broker.async_links, broker.keys)
-    results.store_raw("x", FINAL.payload, 0)
-    broker.links.call([results._await(["y"], 1.0)])
-    results.close()
-    use_outbox(broker)
-    replay(broker, "q", [bad.id])
-    purge_dead(broker, "q")
-    read_depths(broker, list_queues(broker))
-    list_dead(broker, "q")
-    broker.purge("q")
-
-
-def use_outbox(broker: RedisBroker) -> None:
-    keys = Keys(broker.keys.keyspace, has_outbox=True)
-    elsewhere = Links(broker.url), AsyncLinks(broker.url)
-    results = OutboxResults(broker.links, broker.async_links, keys, *elsewhere)
-    results.store_raw("z", FINAL.payload, 0)
-    results.copier().run_once()
-    results.forget(["z"])
-    results.close()
 
 
 def test_two_keyspaces_on_one_server_never_meet(redis_server: RedisServer) -> None:
@@ -84,7 +30,7 @@ def test_two_keyspaces_on_one_server_never_meet(redis_server: RedisServer) -> No
     (held,) = fetch(theirs, 1).deliveries
     before = snapshot(theirs)
 
-    everything(mine)
+    call_every_script(mine)
 
     assert before == snapshot(theirs)
     assert read_workers(theirs) == []
@@ -132,7 +78,7 @@ def test_all_keys_of_every_script_call_are_in_one_slot_of_a_cluster(
 
     monkeypatch.setattr(Script, "command", spy)
     broker = RedisBroker(redis_server.url, keyspace=keyspace)
-    everything(broker)
+    call_every_script(broker)
 
     assert {*called, "enqueue"} == set(names()), "a call for every script"
     assert {slot(broker.keys.base.encode())} == {s for slots in called.values() for s in slots}

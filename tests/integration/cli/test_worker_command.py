@@ -140,7 +140,6 @@ def test_celerys_other_flags_are_accepted_with_a_word(shop: Project, flags, says
         (("-D",), "systemd"),
         (("--detach",), "Kubernetes"),
         (("--autoscale", "10,3"), "WorkerPool"),
-        (("-B",), "schedules come in a later version"),
         (("-P", "gevent"), "Expected: -P asyncio"),
         (("-P", "eventlet"), "or -P threads"),
         (("-P", "forks"), "Expected one of: prefork, threads, asyncio, solo"),

@@ -153,7 +153,7 @@ def test_two_workers_of_one_name_both_answer(app, start_worker):
     start_worker("-c", "1", "-n", NODE)
     start_worker("-c", "1", "-n", NODE)
 
-    answers = app.control.inspect().ping()
+    answers = app.control.inspect(timeout=20).ping()  # ends when both have answered
     assert len(answers) == 2
     assert NODE in answers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 
 import pytest
 
@@ -58,8 +59,9 @@ class Broker:
     def interrupt(self):
         self.note("interrupt")
 
-    def control_messages(self, timeout_s):
+    def control_messages(self, timeout_s, on_listening):
         self.note("listen")
+        on_listening()
         yield ControlMessage(kind="revoke", ids=(str(len(self.calls)),))
         yield ControlMessage(kind="call", method="ping")
 
@@ -153,8 +155,8 @@ def test_waker_waits_once_for_each_order(broker, mailbox):
 
 
 def test_control_messages_are_posted_and_calls_are_answered_by_the_listener(broker, mailbox):
-    calls = []
-    listener = ControlListener(broker, mailbox.post, calls.append)
+    calls, listens = [], threading.Event()
+    listener = ControlListener(broker, mailbox.post, calls.append, listens.set)
     listener.start()
     items = []
     eventually(lambda: items.extend(mailbox.take()[0]) or (len(items) >= 2 and calls))
@@ -162,6 +164,7 @@ def test_control_messages_are_posted_and_calls_are_answered_by_the_listener(brok
 
     assert {item.kind for item in items} == {"revoke"}
     assert calls[0].method == "ping"
+    assert listens.is_set()
 
 
 def test_work_for_the_loop_gives_its_value_or_its_error_to_who_waits():

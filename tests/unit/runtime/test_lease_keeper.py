@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from waiting import eventually
@@ -26,16 +28,17 @@ class Broker:
 
 
 class Scene:
-    def __init__(self, lease_s=15.0):
+    def __init__(self, lease_s=15.0, **options):
         self.broker, self.grants, self.posted, self.beats = Broker(), Grants(), [], 0
         self.in_hand = []
         self.keeper = LeaseKeeper(
             self.broker,
             self.grants,
             lease_s,
-            beat=self.beat,
+            beat=options.pop("beat", self.beat),
             ids_in_hand=lambda: self.in_hand,
             post=self.posted.append,
+            **options,
         )
 
     def beat(self):
@@ -108,3 +111,32 @@ def test_a_heartbeat_that_somebody_waits_for_goes_alone_and_at_once():
     eventually(lambda: scene.beats == 2)
     assert len(scene.broker.renewals) == 1
     scene.keeper.stop()
+
+
+def test_who_finds_the_first_heartbeat_finds_a_worker_that_listens():
+    listens = threading.Event()
+    heard_at_beat = []
+
+    def wait(timeout_s):
+        threading.Timer(0.05, listens.set).start()
+        return listens.wait(timeout_s)
+
+    def beat():
+        heard_at_beat.append(listens.is_set())
+
+    scene = Scene(lease_s=900.0, listens=wait, beat=beat)
+    scene.keeper.start()
+
+    eventually(lambda: heard_at_beat)
+    scene.keeper.stop()
+    assert heard_at_beat == [True]
+
+
+def test_worker_that_cannot_listen_is_shown_before_a_lease_could_run_out():
+    asked = []
+    scene = Scene(lease_s=3.0, listens=asked.append)
+    scene.keeper.start()
+
+    eventually(lambda: scene.beats)
+    scene.keeper.stop()
+    assert asked == [1.5]

@@ -195,14 +195,22 @@ class MemoryBroker:
         """Revoke by id, with or without a worker. Returns where each one was."""
         return self.store.revoke(ids, result_for, signal if terminate else "")
 
+    def revoke_stamps(self, headers: Mapping[str, Any], signal: str = "") -> None:
+        """Revoke all that has one of these stamps, now or within a day; a signal ends runs."""
+        self.store.revoke_stamps(headers, signal)
+
     def revoked(self, ids: Sequence[str]) -> dict[str, str]:
         """Which of the ids are marked as revoked -> the signal that ends a run, '' for none."""
         with self.store.changed:
             marks = self.store.tombstones
             return {id_: marks[id_][1] for id_ in ids if id_ in marks}
 
-    def control_messages(self, timeout_s: float) -> Iterator[ControlMessage]:
+    def control_messages(
+        self, timeout_s: float, on_listening: Callable[[], object] = lambda: None
+    ) -> Iterator[ControlMessage]:
         """Yield hints for workers until none has come for so long. The first call subscribes.
+
+        What is sent after `on_listening` was called is yielded.
 
         Raises:
             OperationalError: `interrupt` or `close` was called meanwhile.
@@ -213,6 +221,7 @@ class MemoryBroker:
             if self._control_at is None:
                 self._control_at = store.control_count
             store.listening.add(id(self))
+        on_listening()
         deadline = monotonic() + timeout_s
         while True:
             with store.changed:

@@ -320,15 +320,26 @@ class RedisBroker:
             ids, result_for=result_for, terminate=terminate, signal=signal, now=self.commands.now
         )
 
+    def revoke_stamps(self, headers: Mapping[str, Any], signal: str = "") -> None:
+        """Revoke all that has one of these stamps, now or within a day; a signal ends runs."""
+        self._revoker.revoke_stamps(headers, signal, self.commands.now)
+
     def revoked(self, ids: Sequence[str]) -> dict[str, str]:
         """Which of the ids are marked as revoked -> the signal that ends a run, '' for none."""
         return self._revoker.revoked(ids)
 
-    def control_messages(self, timeout_s: float) -> Iterator[ControlMessage]:
-        """Yield hints for workers until none has come for so long. Hints: they may be missed."""
+    def control_messages(
+        self, timeout_s: float, on_listening: Callable[[], object] = lambda: None
+    ) -> Iterator[ControlMessage]:
+        """Yield hints for workers until none has come for so long. Hints: they may be missed.
+
+        Those that are sent after `on_listening` was called are not, while the connection stands.
+        """
         if self._control is None:
             self._control = ChannelLink(self.links, self.keys.control)
         try:
+            self._control.subscribe()
+            on_listening()
             while (payload := self._control.next_payload(timeout_s)) is not None:
                 yield ControlMessage.decode(payload)
         except OperationalError:

@@ -116,10 +116,13 @@ class ChannelLink:
 
     def subscribe(self) -> None:
         """Subscribe now, and return when the server has: nothing that comes later is missed."""
-        connection = self._connection = self._link.open()
+        connection = self._link.open()
+        if connection is self._connection:
+            return
         with our_errors(self._url):
             connection.send(packed("SUBSCRIBE", self._channel))
             connection.read()
+        self._connection = connection
 
     def next_payload(self, timeout_s: float) -> bytes | None:
         """Return the next payload, or None after the time-out."""

@@ -128,6 +128,7 @@ class _Builder:
         lost_after_s = app.conf.current.task_join_lost_after
         self._chores = Chores(self._broker, options.queues, lost_after_s=lost_after_s)
         self._grants = Grants()
+        self._listens = threading.Event()
         self._clock = BrokerClock()
         self._supervisor: Supervisor | None = None
 
@@ -171,7 +172,10 @@ class _Builder:
         self._selector.register(self._mailbox, selectors.EVENT_READ, supervisor.on_mail)
         self._selector.register(spawner, selectors.EVENT_READ, supervisor.on_zygote)
         control = ControlListener(
-            self._control_broker, self._on_control(keeper), self._on_call(parts)
+            self._control_broker,
+            self._on_control(keeper),
+            self._on_call(parts),
+            self._listens.set,
         )
         threads = [exchange, waker, keeper, control, *filter(None, (outbox,))]
         machine = Machine(parts, supervisor, threads)
@@ -272,6 +276,7 @@ class _Builder:
             ids_in_hand=lambda: self._supervisor.ids_in_hand if self._supervisor else [],
             post=self._mailbox.post,
             chores=self._chores.run_once,
+            listens=self._listens.wait,
         )
 
     def _on_call(self, parts: Parts) -> Callable[[Any], None]:

@@ -64,6 +64,7 @@ class ControlListener:
         broker: Listened on; interrupted to stop.
         post: Takes each ControlMessage that is no call.
         on_call: Answers a call, in this thread.
+        on_listening: Called when the broker has the subscription, and again each round.
     """
 
     def __init__(
@@ -71,10 +72,12 @@ class ControlListener:
         broker: Any,
         post: Callable[[object], None],
         on_call: Callable[[Any], None] = lambda _message: None,
+        on_listening: Callable[[], object] = lambda: None,
     ) -> None:
         self._broker = broker
         self._post = post
         self._on_call = on_call
+        self._on_listening = on_listening
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
 
@@ -91,7 +94,7 @@ class ControlListener:
         backoff = Backoff()
         while not self._stop.is_set():
             try:
-                for message in self._broker.control_messages(LISTEN_S):
+                for message in self._broker.control_messages(LISTEN_S, self._on_listening):
                     if message.kind == "call":
                         self._on_call(message)
                     else:

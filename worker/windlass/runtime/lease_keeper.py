@@ -25,6 +25,9 @@ from windlass.runtime.hand import Grants
 
 log = get_logger(__name__)
 
+#: How long the first heartbeat waits for the worker to listen, seconds.
+LISTENS_WITHIN_S = 5.0
+
 
 class LeasesLost(msgspec.Struct, kw_only=True):
     """Grants that are not ours any more: reaped after a pause longer than the lease."""
@@ -54,10 +57,12 @@ class LeaseKeeper:
         beat: Sends the heartbeat.
         ids_in_hand: What to look for among the tombstones.
         chores: Upkeep, called once a round.
+        listens: Waits, seconds at most, until the worker hears what is said to workers: who finds
+            its heartbeat may tell it something.
         post: Takes LeasesLost and Revoked.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one caller, which names them all
         self,
         broker: Any,  # RedisBroker: the Broker protocol and `revoked`
         grants: Grants,
@@ -67,6 +72,7 @@ class LeaseKeeper:
         ids_in_hand: Callable[[], list[str]],
         post: Callable[[object], None],
         chores: Callable[[], object] = lambda: None,
+        listens: Callable[[float], object] = lambda _timeout_s: True,
     ) -> None:
         self._broker = broker
         self._grants = grants
@@ -75,6 +81,7 @@ class LeaseKeeper:
         self._ids_in_hand = ids_in_hand
         self._post = post
         self._chores = chores
+        self._listens = listens
         self._called = threading.Event()
         self._stop = threading.Event()
         self._backoff = Backoff()
@@ -94,6 +101,8 @@ class LeaseKeeper:
         self._called.set()
 
     def _run(self) -> None:
+        # A worker that cannot listen is shown all the same, before a lease of it could run out.
+        self._listens(min(LISTENS_WITHIN_S, self._lease_s / 2))
         next_at = monotonic()  # the first heartbeat at once: the operator waits for it
         while not self._stop.is_set():
             is_called = self._called.wait(max(0.0, next_at - monotonic()))

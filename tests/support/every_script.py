@@ -1,0 +1,111 @@
+"""One call at least of every script of the Redis broker, each through what the project calls."""
+
+from __future__ import annotations
+
+from broker_state import FINAL, at, done, fetch, lease, read, send, settle
+from builders import make_message
+from schedule_builders import SECOND, make_entry, make_ticker, tick
+from schedule_builders import run_all as end_runs
+from windlass.brokers.base import Again, Bury, Crashed, FetchRequest, HandBack, Park
+from windlass.brokers.redis import RedisBroker
+from windlass.control_plane import schedules
+from windlass.control_plane.cordon import cordon, uncordon
+from windlass.control_plane.dead_letters import list_dead, purge_dead, replay
+from windlass.control_plane.depth import list_queues, read_depths
+from windlass.control_plane.heartbeats import WorkerStatus, beat
+from windlass.control_plane.queue_record import write_record
+from windlass.redis_store.async_connection import AsyncLinks
+from windlass.redis_store.connection import Links
+from windlass.redis_store.keys import Keys
+from windlass.results.outbox import OutboxResults
+from windlass.results.redis import RedisResults
+from workflow_samples import chord, part_of, succeeded
+
+
+def call_every_script(broker: RedisBroker) -> None:
+    """Use every operation that there is."""
+    use_messages(broker)
+    use_workflows(broker)
+    use_schedules(broker)
+    use_results(broker)
+    use_outbox(broker)
+    use_control_plane(broker)
+
+
+def use_messages(broker: RedisBroker) -> None:
+    send(broker, "late", delay_ms=60_000)
+    end, more, retry, back, crash, bad, unknown = lease(broker, *"abcdefg")
+    settle(
+        broker,
+        done(end, result=FINAL),
+        done(more, result=FINAL, followups=(make_message(queue="next"),)),
+        Again(id=retry.id, queue="q", token=retry.token, message=make_message(id=retry.id)),
+        HandBack(id=back.id, queue="q", token=back.token),
+        Crashed(id=crash.id, queue="q", token=crash.token, reason="x", worker="w"),
+        Bury(id=bad.id, queue="q", token=bad.token, reason="x", detail="", worker="w"),
+        Park(id=unknown.id, queue="q", token=unknown.token, task="t"),
+    )
+    (held,) = fetch(broker, 1).deliveries
+    broker.set_state(held.id, "q", held.token, FINAL)
+    broker.renew({"q": [held.token]}, 15_000)
+    broker.reap("q", "w")
+    broker.unpark("q", ["t"])
+    broker.revoke([held.id, "late", "nobody"], terminate=True)
+    broker.wait(FetchRequest(worker_id="w", queues=("q",), want=1, lease_ms=1, wait_ms=1), 0.0)
+    replay(broker, "q", [bad.id])
+
+
+def use_workflows(broker: RedisBroker) -> None:
+    """A chord whose parts come by a commit and beside one, and one whose part is lost."""
+    messages, waits = chord(["h1", "h2"], "body", queue="bodies")
+    broker.enqueue(messages, continuations=[waits])
+    first, second = (each for each in fetch(broker).deliveries if each.id in ("h1", "h2"))
+    settle(broker, succeeded(first, 1, result=FINAL))
+    broker.deliver([part_of(second, 2)])
+    settle(broker, succeeded(second, 2))
+
+    (sent, never_sent), waits = chord(["h3", "h4"], "body-2", queue="bodies")
+    broker.enqueue([sent], continuations=[waits])
+    assert never_sent.id in waits.members
+    assert broker.sweep(0, 10) == 1
+
+
+def use_schedules(broker: RedisBroker) -> None:
+    """A schedule that is declared, triggered, fired, run to its end, and removed."""
+    schedules.put_schedule(broker, make_entry(queue="fired"))
+    schedules.trigger_schedule(broker, "s")
+    before = broker.commands.now
+    seconds, _ = read(broker, "TIME")
+    at(broker, (int(seconds) + 60) * SECOND)
+    assert tick(make_ticker(broker))["FIRED"] == 1
+    assert len(end_runs(broker, "fired")) == 2
+    broker.commands.now = before
+    schedules.remove_schedule(broker, "s")
+
+
+def use_results(broker: RedisBroker) -> None:
+    results = RedisResults(broker.links, broker.async_links, broker.keys)
+    results.store_raw("x", FINAL.payload, 0)
+    broker.links.call([results._await(["y"], 1.0)])
+    results.close()
+
+
+def use_outbox(broker: RedisBroker) -> None:
+    keys = Keys(broker.keys.keyspace, has_outbox=True)
+    elsewhere = Links(broker.url), AsyncLinks(broker.url)
+    results = OutboxResults(broker.links, broker.async_links, keys, *elsewhere)
+    results.store_raw("z", FINAL.payload, 0)
+    results.copier().run_once()
+    results.forget(["z"])
+    results.close()
+
+
+def use_control_plane(broker: RedisBroker) -> None:
+    beat(broker, WorkerStatus(worker_id="w"), 60_000)
+    cordon(broker, "w")
+    uncordon(broker, "w")
+    write_record(broker, "q", paused=True)
+    read_depths(broker, list_queues(broker))
+    list_dead(broker, "q")
+    purge_dead(broker, "q")
+    broker.purge("q")
