@@ -58,12 +58,16 @@ class Tickers:
 class Consumer:
     """Runs what schedules send, and knows the ids that it has ended for certain.
 
+    The answer to an end may be lost although the broker has kept the end: it was killed between
+    the two. Whether it has is seen in the message: it is gone (nobody else ends messages here), or
+    it comes again.
+
     Args:
         url: Of the broker.
         before: The consumer whose work this one goes on with.
 
     Attributes:
-        done: Ids whose end the broker has confirmed, in order.
+        done: Ids whose end the broker has confirmed, by its answer or afterwards, in order.
         doubled: Ids that came again after that: fired twice.
     """
 
@@ -72,6 +76,7 @@ class Consumer:
         self.done: list[str] = []
         self.doubled: list[str] = []
         self._ended: set[str] = set() if before is None else set(before.done)
+        self._unanswered: list[str] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -93,17 +98,31 @@ class Consumer:
                 self.broker.links.close()
 
     def _turn(self, request: FetchRequest) -> None:
+        self._look_for_unanswered()
         fetched = self.broker.exchange([], request)[1]
         assert fetched is not None
         self.doubled += [each.id for each in fetched.deliveries if each.id in self._ended]
         ends = [Done(id=each.id, queue="q", token=each.token) for each in fetched.deliveries]
         if ends:
+            self._unanswered = [end.id for end in ends]
             stale = self.broker.exchange(ends, None)[0]
-            fresh = [end.id for end in ends if end.id not in stale]
-            self.done += fresh
-            self._ended.update(fresh)
+            self._unanswered = []
+            self._note_ended([end.id for end in ends if end.id not in stale])
         if fetched.expired_leases:
             self.broker.reap("q", "c")
+
+    def _look_for_unanswered(self) -> None:
+        """Note the ends that were kept of the turn that failed; the others' messages come again."""
+        if not self._unanswered:
+            return
+        reads = packed("HMGET", self.broker.keys.messages, *self._unanswered)
+        raws = self.broker.links.call([reads])[0]
+        ids, self._unanswered = self._unanswered, []
+        self._note_ended([id_ for id_, raw in zip(ids, raws, strict=True) if raw is None])
+
+    def _note_ended(self, ids: list[str]) -> None:
+        self.done += ids
+        self._ended.update(ids)
 
 
 def declare(broker: RedisBroker, count: int = 5) -> list[str]:
