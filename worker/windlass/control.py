@@ -17,6 +17,7 @@ from windlass.errors import ConfigurationError, nearest
 from windlass.remote_calls import Inspect, Request, ask, tell
 from windlass.results import codec
 from windlass.routing import declared_queues
+from windlass.stamp_marks import marks_of
 from windlass.states import Stage
 
 if TYPE_CHECKING:
@@ -70,6 +71,34 @@ class Control:
     def terminate(self, task_id: str | Iterable[str], signal: str = "SIGTERM") -> dict[str, Stage]:
         """Revoke, and end the process that runs it."""
         return self.revoke(task_id, terminate=True, signal=signal)
+
+    def revoke_by_stamped_headers(
+        self,
+        headers: Mapping[str, Any],
+        destination: Sequence[str] | str | None = None,
+        terminate: bool = False,
+        signal: str = "SIGTERM",
+        **options: Any,  # of Celery's broadcast; nothing is broadcast
+    ) -> None:
+        """Take back every task that has one of these stamps, for a day.
+
+        One that a worker meets is not begun and ends as REVOKED: what waits now as well as what is
+        sent within the day. It survives restarts of everything and needs no worker now.
+
+        Args:
+            headers: Name of the stamped header -> a value, or a list any of which is meant.
+            destination: Accepted and without meaning: the marks are the broker's.
+            terminate: End the processes that run such tasks.
+            signal: Name of the signal for `terminate`.
+            **options: Accepted and without meaning, as `destination`.
+
+        Raises:
+            TypeError: The headers are no mapping of names to JSON values.
+            OperationalError: The broker cannot be reached.
+        """
+        del destination, options
+        marks_of(headers)
+        self.app.broker.revoke_stamps(headers, _signal_name(signal) if terminate else "")
 
     def purge(self, queues: Sequence[str] | None = None) -> int:
         """Delete the messages that wait in queues, scheduled and parked ones too. There is no undo.

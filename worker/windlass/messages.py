@@ -233,6 +233,14 @@ def then_of(raw: bytes) -> Then | None:
         return None
 
 
+def stamps_of(raw: bytes) -> dict[str, Any] | None:
+    """Return a message's stamps, None for none or if they cannot be read."""
+    try:
+        return decode_message("", raw).headers.stamps
+    except DecodeError:
+        return None
+
+
 def tail_of(raw: bytes) -> bytes:
     """Return the sender's part of stored bytes, to send the same message again."""
     return raw[PREFIX_SIZE:]

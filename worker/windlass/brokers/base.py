@@ -16,6 +16,7 @@ import msgspec
 from windlass.brokers.publish_retry import PublishRetry
 from windlass.continuations import Continuation, Part, Waiting
 from windlass.messages import Outgoing, Then
+from windlass.stamp_marks import StampMarks
 from windlass.states import SUCCESS, Stage
 
 
@@ -41,7 +42,7 @@ class ControlMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A hint to workers. What must not be missed is in tombstones and cordons as well.
 
     Attributes:
-        kind: "revoke", "shutdown", "cordon", or "call": a remote command.
+        kind: "revoke", "revoke_stamps", "shutdown", "cordon", or "call": a remote command.
         ids: The messages meant.
         signal: For revoke: the signal that ends a run, '' to leave runs alone.
         workers: The workers meant, by worker id or node name; empty for all.
@@ -101,6 +102,7 @@ class FetchRequest(msgspec.Struct, kw_only=True, gc=False):
         wait_ms: When nothing is there, register as waiting for so long (0: do not).
         strict: Serve queues strictly in order; else each gets an even share first, and they take
             turns at being the first.
+        stamps_seen: The generation of revoked stamps that the worker knows.
     """
 
     worker_id: str
@@ -109,6 +111,7 @@ class FetchRequest(msgspec.Struct, kw_only=True, gc=False):
     lease_ms: int
     wait_ms: int = 0
     strict: bool = False
+    stamps_seen: int = 0
 
 
 class Fetched(msgspec.Struct, kw_only=True, gc=False):
@@ -121,6 +124,7 @@ class Fetched(msgspec.Struct, kw_only=True, gc=False):
         expired_leases: Queues with leases that ran out: reap them.
         parked: Queues with parked messages -> their park generation.
         paused: Queues that are paused.
+        stamps: Revoked stamps, if their generation is not the one seen.
     """
 
     now_ms: int
@@ -130,6 +134,7 @@ class Fetched(msgspec.Struct, kw_only=True, gc=False):
     expired_leases: tuple[str, ...] = ()
     parked: dict[str, int] = {}
     paused: tuple[str, ...] = ()
+    stamps: StampMarks | None = None
 
 
 class StoredResult(msgspec.Struct, kw_only=True, gc=False):

@@ -10,8 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from windlass.brokers.base import (
     TOMBSTONE_MS,
@@ -35,6 +37,7 @@ from windlass.brokers.memory_schedules import ScheduleTable
 from windlass.continuations import LOST, PURGED, REVOKED, Continuation
 from windlass.messages import Outgoing, check_queue_name
 from windlass.results.memory import MemoryResults
+from windlass.stamp_marks import Mark, StampMarks, marks_of
 from windlass.states import Stage
 
 #: Messages in one fetch.
@@ -61,6 +64,9 @@ class MemoryStore:
         self.names: set[str] = set()
         #: Id -> (until, ms; the signal that ends a run, "" for none).
         self.tombstones: dict[str, tuple[int, str]] = {}
+        #: Revoked stamps -> until, ms; and when they were changed last.
+        self.stamps: dict[Mark, int] = {}
+        self.stamps_generation = 0
         #: Worker id -> until, ms.
         self.cordons: dict[str, int] = {}
         #: Worker id -> (until, ms; its status).
@@ -228,6 +234,7 @@ class MemoryStore:
                 expired_leases=tuple(q.name for q in queues if q.expired(now_ms)),
                 parked={q.name: q.parks for q in queues if q.parked},
                 paused=tuple(q.name for q in queues if q.is_paused),
+                stamps=self._news_of_stamps(request.stamps_seen),
             )
 
     def renew(self, tokens: dict[str, list[int]], lease_ms: int) -> list[int]:
@@ -305,6 +312,21 @@ class MemoryStore:
                 self.tell(ControlMessage(kind="revoke", ids=tuple(marked), signal=signal))
             self.changed.notify_all()
         return found
+
+    def revoke_stamps(self, headers: Mapping[str, Any], signal: str) -> None:
+        """Mark stamps as revoked."""
+        with self.changed:
+            marks = marks_of(headers, signal)
+            self.stamps.update(dict.fromkeys(marks, self.now_ms + TOMBSTONE_MS))
+            self.stamps_generation += 1
+            self.tell(ControlMessage(kind="revoke_stamps", arguments=dict(headers), signal=signal))
+
+    def _news_of_stamps(self, seen: int) -> StampMarks | None:
+        if self.stamps_generation == seen:
+            return None
+        self.stamps = {mark: at for mark, at in self.stamps.items() if at > self.now_ms}
+        marks = [msgspec.structs.replace(m, until_ms=at) for m, at in self.stamps.items()]
+        return StampMarks(self.stamps_generation, marks)
 
     def _revoke(
         self, id_: str, result_for: Callable[[str], StoredResult | None], signal: str

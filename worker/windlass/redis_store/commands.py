@@ -43,6 +43,7 @@ from windlass.redis_store.packing import (
 from windlass.redis_store.resp import Argument, pack
 from windlass.redis_store.scripts import outcome_script, script
 from windlass.redis_store.wire import Reply
+from windlass.stamp_marks import Mark, StampMarks
 
 #: Queues and priorities whose part of a call is kept packed.
 MAX_HEADS = 10_000
@@ -218,12 +219,14 @@ class Commands:
     def _run_end(self, item: Settlement) -> SettleCall:
         """Pack the call that notes how a run of a schedule ends; before the one that ends it.
 
-        What does not end it notes nothing: an empty state.
+        What does not end it notes nothing: an empty state. In full, since a note that was sent
+        again after the commit (a server that lacks only its script) would find no lease.
         """
         state, took_ms = (item.state, item.duration_ms) if isinstance(item, Done) else ("", 0.0)
         touched = (self.keys.runs, self.keys.queue(item.queue).leased)
         args = (self.now, item.id, item.token, state, round(took_ms))
-        return SettleCall(script("note_run_end").command(touched, args), lambda _reply: [])
+        command = script("note_run_end").command_in_full(touched, args)
+        return SettleCall(command, lambda _reply: [])
 
     def _done(self, queue: str, ended: Sequence[Done]) -> SettleCall:
         keys, q = self.keys, self.keys.queue(queue)
@@ -321,18 +324,19 @@ class Commands:
         """Pack a fetch."""
         keys = self.keys
         touched = [keys.messages, keys.attempts, keys.revoked, keys.tokens, keys.cordon]
+        touched += (keys.stamps, keys.stamps_generation)
         for name in request.queues:
             touched += self._fetch_keys(keys.queue(name))
         args = (
             self.now, request.worker_id, request.want, request.lease_ms, request.wait_ms,
-            int(request.strict), MAX_FETCH_BYTES,
+            int(request.strict), MAX_FETCH_BYTES, request.stamps_seen,
         )  # fmt: skip
         return script("fetch").command(touched, args)
 
     @staticmethod
     def fetched(request: FetchRequest, reply: Reply) -> Fetched:
         """Read a fetch's reply."""
-        now, next_due, cordoned, paused, expired, parked, grants = reply
+        now, next_due, cordoned, paused, expired, parked, grants, stamps = reply
         queues = request.queues
         deliveries: list[Delivery] = []
         for q, token, ids, raws, marks in grants:
@@ -353,4 +357,10 @@ class Commands:
             expired_leases=tuple(queues[q] for q in expired),
             parked={queues[q]: gen for q, gen in zip(parked[::2], parked[1::2], strict=True)},
             paused=tuple(queues[q] for q in paused),
+            stamps=_stamp_marks(*stamps) if stamps else None,
         )
+
+
+def _stamp_marks(generation: int, rows: Sequence[bytes]) -> StampMarks:
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    return StampMarks(generation, [Mark.decode(row, int(float(until))) for row, until in pairs])

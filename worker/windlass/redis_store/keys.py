@@ -4,6 +4,8 @@ windlass:{ks}:messages     hash   id -> prefix + tail (windlass.messages)
 windlass:{ks}:attempts     hash   id -> "deliveries:handbacks", only where one is not 0
 windlass:{ks}:revoked      zset   id by the time the tombstone expires, ms
 windlass:{ks}:signals      hash   revoked id -> signal that ends its run
+windlass:{ks}:stamps       zset   revoked stamp by the time its mark expires, ms
+windlass:{ks}:stamps:generation string when the marks were changed last
 windlass:{ks}:waiting      zset   id somebody waits for, by the time they give up, ms
 windlass:{ks}:tokens       string last fencing token
 windlass:{ks}:queues       set    queue names
@@ -116,6 +118,8 @@ class Keys:
         self.attempts = f"{base}attempts".encode()
         self.revoked = f"{base}revoked".encode()
         self.signals = f"{base}signals".encode()
+        self.stamps = f"{base}stamps".encode()
+        self.stamps_generation = f"{base}stamps:generation".encode()
         self.waiting = f"{base}waiting".encode()
         self.tokens = f"{base}tokens".encode()
         self.queues = f"{base}queues".encode()

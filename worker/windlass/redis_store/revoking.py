@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from windlass.brokers.base import TOMBSTONE_MS, ControlMessage, StoredResult
 from windlass.continuations import REVOKED, Part, part_of
@@ -12,7 +13,8 @@ from windlass.redis_store.connection import Links
 from windlass.redis_store.continuing import given
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
-from windlass.redis_store.scripts import outcome_script
+from windlass.redis_store.scripts import outcome_script, script
+from windlass.stamp_marks import marks_of
 from windlass.states import Stage
 
 #: Ids revoked in one trip; their messages are read whole, and may be large.
@@ -96,6 +98,14 @@ class Revoker:
             *part_args,
         )  # fmt: skip
         return outcome_script("revoke", keys).command(touched, args)
+
+    def revoke_stamps(self, headers: Mapping[str, Any], signal: str, now: str = "") -> None:
+        """Mark stamps; see `RedisBroker.revoke_stamps`."""
+        touched = (self._keys.stamps, self._keys.stamps_generation)
+        marks = [mark.encode() for mark in marks_of(headers, signal)]
+        mark = script("revoke_stamps").command(touched, (now, TOMBSTONE_MS, *marks))
+        hint = ControlMessage(kind="revoke_stamps", arguments=dict(headers), signal=signal)
+        self._links.call([mark, packed("PUBLISH", self._keys.control, hint.encode())])
 
     def revoked(self, ids: Sequence[str]) -> dict[str, str]:
         """Return the ids that have a tombstone, each with the signal that ends its run."""

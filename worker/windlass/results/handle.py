@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 import msgspec
@@ -206,6 +206,29 @@ class AsyncResult(ResultReader, Generic[R]):
             timeout: Without meaning here.
         """
         self.app.control.revoke(self.id, terminate=terminate, signal=signal or "SIGTERM")
+
+    def revoke_by_stamped_headers(
+        self,
+        headers: Mapping[str, Any],
+        connection: object = None,
+        terminate: bool = False,
+        signal: str | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Take back every task that has one of these stamps, as `app.control` does.
+
+        Args:
+            headers: Name of the stamped header -> a value, or a list any of which is meant.
+            connection: Accepted and without meaning here, as wait and timeout.
+            terminate: End the processes that run such tasks.
+            signal: The signal for that, SIGTERM by default.
+            wait: Without meaning here.
+            timeout: Without meaning here.
+        """
+        self.app.control.revoke_by_stamped_headers(
+            headers, terminate=terminate, signal=signal or "SIGTERM"
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.id}>"

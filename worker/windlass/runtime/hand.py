@@ -23,6 +23,7 @@ _QUEUE_AT = messages.PREFIX_SIZE
 _unpack_length = struct.Struct("!I").unpack_from
 _EARLY = b'"acks_late":false'
 _OWN_LIMIT = b'"timelimit"'
+_STAMPED = b'"stamps":{'
 #: Names come off the wire; what is beyond this many is looked up each time.
 _FACTS_KEPT = 10_000
 #: Heads are kept until there are so many; those of messages that tasks send differ in each.
@@ -80,6 +81,8 @@ class Entry(msgspec.Struct, gc=False):
     is_lost: bool = False
     #: Where the body begins in `raw`, 0 where that cannot be read.
     body_at: int = 0
+    #: It may have stamps, which may be revoked.
+    is_stamped: bool = False
 
 
 class Limits(Protocol):
@@ -102,14 +105,14 @@ class Reader:
         self._limits = limits
         self._facts: dict[bytes, Facts] = {}
         #: By queue, task and headers, which are equal in many messages: what the headers say.
-        self._heads: dict[bytes, tuple[Facts, bool, bool]] = {}
+        self._heads: dict[bytes, tuple[Facts, bool, bool, bool]] = {}
         #: For bytes that cannot be read: the executor says what is wrong with them.
         self._unreadable = Facts("")
 
     def entry(self, delivery: Delivery, now: float) -> Entry:
         """Wrap one delivery."""
         raw = delivery.raw
-        facts, early, hard_s, body_at = self._read(delivery.queue, raw)
+        facts, early, hard_s, body_at, is_stamped = self._read(delivery.queue, raw)
         return Entry(
             delivery.id,
             delivery.queue,
@@ -127,6 +130,7 @@ class Reader:
             None,
             False,
             body_at,
+            is_stamped,
         )
 
     def facts_of(self, task: str) -> list[Facts]:
@@ -137,28 +141,28 @@ class Reader:
         """Return the hard limit of a message, seconds, as the facts are now."""
         return self._read(entry.queue, entry.raw)[2]
 
-    def _read(self, queue: str, raw: bytes) -> tuple[Facts, bool, float | None, int]:
+    def _read(self, queue: str, raw: bytes) -> tuple[Facts, bool, float | None, int, bool]:
         try:
             task_at = _QUEUE_AT + 3 + raw[_QUEUE_AT]
             task_end = task_at + (raw[task_at - 2] << 8) + raw[task_at - 1]
             headers_end = task_end + 4 + _unpack_length(raw, task_end)[0]
         except (IndexError, struct.error):
-            return self._unreadable, False, None, 0
+            return self._unreadable, False, None, 0, False
         if raw[0] != messages.FORMAT_VERSION or headers_end > len(raw):
-            return self._unreadable, False, None, 0
+            return self._unreadable, False, None, 0, False
         head = raw[_QUEUE_AT:headers_end]
         known = self._heads.get(head)
         if known is None:
             facts = self._facts.get(raw[_QUEUE_AT:task_end])
             if facts is None:
                 facts = self._meet(queue, raw[_QUEUE_AT:task_end], raw[task_at:task_end])
-            known = facts, _EARLY in head, _OWN_LIMIT in head
+            known = facts, _EARLY in head, _OWN_LIMIT in head, _STAMPED in head
             if len(self._heads) >= _HEADS_KEPT:
                 self._heads.clear()
             self._heads[head] = known
-        facts, early, has_limit = known
+        facts, early, has_limit, is_stamped = known
         hard_s = self._own_limit(raw) if has_limit else facts.hard_s
-        return facts, early or facts.acks_early, hard_s, headers_end
+        return facts, early or facts.acks_early, hard_s, headers_end, is_stamped
 
     def _meet(self, queue: str, address: bytes, name: bytes) -> Facts:
         try:

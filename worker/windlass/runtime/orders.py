@@ -5,6 +5,7 @@ For the supervisor's loop only. Next in the walk: `windlass.runtime.casualties`.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from windlass import events, states
 from windlass.errors import TaskRevokedError
 from windlass.log import get_logger
+from windlass.messages import stamps_of
 from windlass.pools.base import Pool
 from windlass.runtime import crew as crews
 from windlass.runtime.casualties import Casualties
@@ -20,6 +22,7 @@ from windlass.runtime.dispatch import Dispatcher
 from windlass.runtime.hand import Entry, Grants
 from windlass.runtime.shutdown import StopKind
 from windlass.runtime.slots import Slot
+from windlass.stamp_marks import StampMarks, marks_of
 
 if TYPE_CHECKING:
     from windlass.brokers.base import ControlMessage
@@ -58,6 +61,7 @@ class Orders:
         self._grants = grants
         self._pool = pool
         self._request_stop = request_stop
+        self._stamps = StampMarks()
 
     def on_control(self, message: ControlMessage, now: float) -> None:
         """Take a control message; what is not meant for us, or not known, is ignored."""
@@ -65,6 +69,10 @@ class Orders:
             return
         if message.kind == "revoke":
             self.on_revoked(dict.fromkeys(message.ids, message.signal), now)
+        elif message.kind == "revoke_stamps":
+            with contextlib.suppress(TypeError):  # a hint: the marks come with the next fetch
+                marks = StampMarks(0, marks_of(message.arguments, message.signal))
+                self._revoke_stamped(marks, 0, now)
         elif message.kind == "shutdown":
             self._request_stop(StopKind.WARM)
 
@@ -81,6 +89,26 @@ class Orders:
             mine = [(seq, e) for seq, e in slot.held.items() if e.id in signals]
             if mine:
                 self._revoke_in(slot, mine, signals, now)
+
+    def on_stamps(self, marks: StampMarks, now_ms: int, now: float) -> None:
+        """Take the revoked stamps as they are now; what is in hand and has one is revoked."""
+        self._stamps = marks
+        self._revoke_stamped(marks, now_ms, now)
+
+    def revoked_by_stamp(self, entry: Entry, now_ms: int) -> str | None:
+        """Return None unless a stamp of it is revoked; else the signal that ends its run, or ''."""
+        return self._stamps.signal_for(stamps_of(entry.raw), now_ms)
+
+    def _revoke_stamped(self, marks: StampMarks, now_ms: int, now: float) -> None:
+        in_slots = (entry for slot in self._crew.slots for entry in slot.held.values())
+        signals = {}
+        for entry in (*self._dispatcher.in_no_slot(), *in_slots):
+            if entry.is_stamped:
+                name = marks.signal_for(stamps_of(entry.raw), now_ms)
+                if name is not None:
+                    signals[entry.id] = name
+        if signals:
+            self.on_revoked(signals, now)
 
     def revoke_unbegun(self, entry: Entry, now: float) -> None:
         """End a message as REVOKED before it began."""

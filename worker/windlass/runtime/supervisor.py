@@ -19,7 +19,7 @@ from typing import Any
 
 from windlass import events, signals
 from windlass import log as logs
-from windlass.brokers.base import Delivery
+from windlass.brokers.base import Fetched
 from windlass.runtime import crew as crews
 from windlass.runtime import wire
 from windlass.runtime.broker_clock import BrokerClock
@@ -242,7 +242,7 @@ class Supervisor:
     def _on_woken(self, woken: Woken, now: float) -> None:
         self._parts.traffic.on_woken(woken)
         if woken.fetched is not None:
-            self._take(woken.fetched.deliveries, woken.fetched.now_ms, woken.at, now)
+            self._take(woken.fetched, woken.at, now)
 
     def _on_leases_lost(self, lost: LeasesLost, _now: float) -> None:
         state = self._parts.state
@@ -260,14 +260,16 @@ class Supervisor:
             return
         parts.finisher.confirmed(answer, now)
         if answer.fetched is not None:
-            self._take(answer.fetched.deliveries, answer.fetched.now_ms, answer.at, now)
+            self._take(answer.fetched, answer.at, now)
 
-    def _take(self, deliveries: list[Delivery], now_ms: int, at: float, now: float) -> None:
-        parts = self._parts
+    def _take(self, fetched: Fetched, at: float, now: float) -> None:
+        parts, deliveries, now_ms = self._parts, fetched.deliveries, fetched.now_ms
         parts.clock.measure(now_ms, at)
         if not parts.state.started:
             parts.state.started = True
             self._on_started()
+        if fetched.stamps is not None:
+            parts.orders.on_stamps(fetched.stamps, now_ms, now)
         if not deliveries:
             return
         entries = [parts.reader.entry(delivery, now) for delivery in deliveries]
@@ -278,7 +280,9 @@ class Supervisor:
             return
         runnable = []
         for entry, delivery in zip(entries, deliveries, strict=True):
-            if delivery.revoked:
+            if delivery.revoked or (
+                entry.is_stamped and parts.orders.revoked_by_stamp(entry, now_ms) is not None
+            ):
                 parts.orders.revoke_unbegun(entry, now)
             elif not entry.facts.is_known:
                 parts.finisher.park(entry, now)

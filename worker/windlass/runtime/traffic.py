@@ -88,6 +88,7 @@ class Traffic:
         self._quiet_until = 0.0
         self._expects_next = self._brings_next = False
         self._waker_wants = 0
+        self._stamps_seen = 0
         self._interrupt_at = 0.0
         self._was_interrupted = False
         self._is_wait_outdated = False
@@ -206,6 +207,7 @@ class Traffic:
             lease_ms=round(terms.lease_s * 1000),
             wait_ms=round(WAIT_S * 1000),
             strict=terms.strict,
+            stamps_seen=self._stamps_seen,
         )
 
     def _submit(self, request: FetchRequest | None) -> None:
@@ -278,6 +280,8 @@ class Traffic:
         self.next_due_at = at + (due_ms - fetched.now_ms) / 1000 if due_ms else float("inf")
         self.is_registered = not fetched.deliveries and not fetched.cordoned
         self._next_fetch_at = at + CORDON_POLL_S if fetched.cordoned else 0.0
+        if fetched.stamps is not None:
+            self._stamps_seen = fetched.stamps.generation
         self._reap = fetched.expired_leases
         self._unpark = tuple(
             queue

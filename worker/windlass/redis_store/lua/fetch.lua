@@ -4,7 +4,9 @@
 -- KEYS[3] revoked   ZSET   tombstones
 -- KEYS[4] tokens    STRING last fencing token
 -- KEYS[5] cordon    ZSET   worker by the time its cordon ends, ms
--- KEYS[6..] for each queue, 21 keys: r9 .. r0 LIST, leased HASH, leases ZSET, grants HASH, left HASH,
+-- KEYS[6] stamps    ZSET   revoked stamps by the time they expire, ms
+-- KEYS[7] generation STRING of the revoked stamps
+-- KEYS[8..] for each queue, 21 keys: r9 .. r0 LIST, leased HASH, leases ZSET, grants HASH, left HASH,
 --           scheduled ZSET, record HASH, stats HASH, wake LIST, idle STRING, parked HASH, condemned SET
 -- ARGV[1] now_ms    ms, '' for the server's clock
 -- ARGV[2] worker    id
@@ -13,18 +15,21 @@
 -- ARGV[5] wait_ms   ms; register as waiting so long when nothing is there (0: do not)
 -- ARGV[6] strict    1: queues strictly in order; 0: an even share of `want` first
 -- ARGV[7] max_bytes stop after so many bytes (at least one message is taken)
+-- ARGV[8] seen      generation of the revoked stamps that the worker knows
 -- Returns: {now, next_due (0: nothing), cordoned 0|1, paused {q..}, expired {q..},
---           parked {q, generation, ..}, grants {{q, token, ids, raws, marks}, ..}}; q counts from 0;
+--           parked {q, generation, ..}, grants {{q, token, ids, raws, marks}, ..},
+--           stamps {generation, {mark, until_ms, ..}} if it is not the one seen}; q counts from 0;
 --           marks holds {index from 0, deliveries, handbacks, revoked 0|1} for the unusual only.
 -- Invariants: scheduled and due -> ready; ready -> leased under one new token for each queue.
 -- Complexity: O(want), O(log scheduled) for each due one.
 -- @include clock
 -- @include marks
+-- @include condemned
 local messages, attempts, revoked, tokens, cordon = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local now, worker, want = clock(ARGV[1]), ARGV[2], math.min(tonumber(ARGV[3]), 1000)
 local lease_ms, wait_ms, strict = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 local max_bytes = tonumber(ARGV[7])
-local FIRST, PER, LONG = 6, 21, string.rep('.', 65)
+local FIRST, PER, LONG = 8, 21, string.rep('.', 65)
 local nq, bytes = (#KEYS - FIRST + 1) / PER, 0
 -- A call drops about so many ids that came to nothing: a crowd of them must not hold up the others.
 local drops = 2500
@@ -46,20 +51,6 @@ local function promote(q, limit)
   end
 end
 
--- Drops what was revoked while it was ready; its outcome was stored then.
-local function drop_condemned(q, popped)
-  if redis.call('SCARD', key(q, 20)) == 0 then return popped end
-  local kept, gone, flags = {}, {}, redis.call('SMISMEMBER', key(q, 20), unpack(popped))
-  for i, id in ipairs(popped) do
-    if flags[i] == 0 then kept[#kept + 1] = id else gone[#gone + 1] = id end
-  end
-  if #gone == 0 then return popped end
-  redis.call('SREM', key(q, 20), unpack(gone))
-  redis.call('HDEL', messages, unpack(gone))
-  redis.call('HDEL', attempts, unpack(gone))
-  return kept
-end
-
 -- Pops until `n` messages are found or the lists are empty.
 local function take(q, n, ids, raws)
   if redis.call('EXISTS', unpack(KEYS, FIRST + q * PER, FIRST + q * PER + 9)) == 0 then return 0 end
@@ -72,7 +63,7 @@ local function take(q, n, ids, raws)
       level = level + 1
     else
       drops = drops - #popped
-      popped = drop_condemned(q, popped)
+      popped = drop_condemned(key(q, 20), messages, attempts, popped)
       local found = #popped > 0 and redis.call('HMGET', messages, unpack(popped)) or {}
       for i, raw in ipairs(found) do
         if raw then
@@ -104,7 +95,7 @@ local function grant(q, ids, raws)
 end
 
 local until_ms = redis.call('ZSCORE', cordon, worker)
-if until_ms and tonumber(until_ms) > now then return {now, 0, 1, {}, {}, {}, {}} end
+if until_ms and tonumber(until_ms) > now then return {now, 0, 1, {}, {}, {}, {}, {}} end
 
 local taken, total, live = {}, 0, {}
 for q = 0, nq - 1 do
@@ -147,4 +138,8 @@ for q = 0, nq - 1 do
   end
 end
 if drops <= 0 then soonest(now) end
-return {now, next_due, 0, paused, expired, parked, grants}
+local stamps, generation = {}, tonumber(redis.call('GET', KEYS[7]) or '0')
+if generation ~= tonumber(ARGV[8]) then
+  stamps = {generation, redis.call('ZRANGEBYSCORE', KEYS[6], '(' .. now, '+inf', 'WITHSCORES')}
+end
+return {now, next_due, 0, paused, expired, parked, grants, stamps}
