@@ -33,6 +33,15 @@ class Script:
         """Pack one EVALSHA."""
         return pack((b"EVALSHA", self.sha, len(keys), *keys, *args))
 
+    def command_in_full(self, keys: Sequence[bytes], args: Sequence[Argument]) -> bytes:
+        """Pack one EVAL: no server lacks it, so it keeps its place before what follows it.
+
+        An EVALSHA that a server does not know is sent again after the rest of its pipeline.
+        """
+        known = pack((b"EVALSHA", self.sha)).partition(b"\r\n")[2]
+        in_full = pack((b"EVAL", self.source.encode())).partition(b"\r\n")[2]
+        return self.command(keys, args).replace(known, in_full, 1)
+
     @property
     def load_command(self) -> bytes:
         """Pack the SCRIPT LOAD that a server needs once."""
