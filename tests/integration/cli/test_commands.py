@@ -197,6 +197,25 @@ def test_revoke_takes_back_what_waits_and_refuses_what_is_unknown(
     assert str(broker.stage("id-1")) in ("DONE", "UNKNOWN")
 
 
+def test_revoke_by_stamp_marks_each_value_on_the_broker(shop: Project, broker: RedisBroker) -> None:
+    answer = shop.run("revoke", "--stamped", "customer=c-17", "--stamped", "level=7", "-t")
+
+    assert answer.stdout.splitlines()[0].startswith("stamped customer=c-17: revoked")
+    request = FetchRequest(worker_id="w", queues=("q",), want=0, lease_ms=1_000)
+    marks = broker.exchange([], request)[1].stamps
+    assert marks.signal_for({"customer": "c-17"}, 0) == "SIGTERM"
+    assert marks.signal_for({"level": 7}, 0) == "SIGTERM"
+    assert marks.signal_for({"level": "7"}, 0) is None
+
+
+@pytest.mark.parametrize("words", [(), ("--stamped", "customer")])
+def test_revoke_of_nothing_is_one_clear_error(shop: Project, words: tuple[str, ...]) -> None:
+    answer = shop.run("revoke", *words)
+
+    assert answer.returncode == 2
+    assert "NAME=VALUE" in answer.stderr
+
+
 def test_revoke_with_a_signal_that_is_none_is_one_clear_error(shop: Project) -> None:
     answer = shop.run("revoke", "id-1", "-t", "-s", "SIGTREM")
 

@@ -47,7 +47,7 @@ def test_mark_is_read_as_it_was_written():
 def test_what_is_no_mapping_of_json_values_is_refused_in_the_caller(headers):
     app = Windlass("shop", broker="memory://", set_as_current=False)
 
-    with pytest.raises(TypeError, match="(?i)stamped header"):
+    with pytest.raises(TypeError, match=r"(?i)stamped header"):
         app.control.revoke_by_stamped_headers(headers)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
+import msgspec
 
 from windlass.cli import text
 from windlass.cli.options import Common, address_of, load_app, shared
@@ -53,7 +56,14 @@ def purge(
 
 
 @click.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("ids", metavar="ID...", nargs=-1)
+@click.option(
+    "--stamped",
+    "stamps",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Every task with this stamped header, for a day; JSON values as they are.",
+)
 @click.option("-t", "--terminate", is_flag=True, help="Also end it if it runs.")
 @click.option(
     "-s",
@@ -64,13 +74,43 @@ def purge(
     help="The signal that ends it.",
 )
 @shared
-def revoke(common: Common, ids: tuple[str, ...], terminate: bool, signal_name: str) -> None:
+def revoke(
+    common: Common,
+    ids: tuple[str, ...],
+    stamps: tuple[str, ...],
+    terminate: bool,
+    signal_name: str,
+) -> None:
     """Revoke tasks: they will not run, even if no worker is up now.
 
     Works by id on queued, scheduled and parked tasks at once; a running one goes on unless
-    --terminate is given.
+    --terminate is given. With --stamped: those that wait when a worker meets them.
     """
+    headers = _headers(stamps)
+    if not ids and not headers:
+        msg = "Nothing to revoke. Expected ids, or --stamped NAME=VALUE."
+        raise click.UsageError(msg)
     with load_app(common, required=False) as app:
         found = app.control.revoke(list(ids), terminate=terminate, signal=signal_name)
+        if headers:
+            app.control.revoke_by_stamped_headers(headers, terminate=terminate, signal=signal_name)
     for message_id, stage in found.items():
         click.echo(f"{message_id}: {_SENTENCES.get(stage, 'revoked')}")
+    for each in stamps:
+        click.echo(f"stamped {each}: revoked when a worker meets them, for a day")
+
+
+def _headers(stamps: tuple[str, ...]) -> dict[str, list[Any]]:
+    """Read NAME=VALUE pairs; a name that is given twice means any of its values."""
+    headers: dict[str, list[Any]] = {}
+    for each in stamps:
+        name, equals, text_ = each.partition("=")
+        if not (name and equals):
+            msg = f"{each!r} is no stamp. Expected NAME=VALUE, e.g. --stamped customer=c-17."
+            raise click.UsageError(msg)
+        try:
+            value = msgspec.json.decode(text_)
+        except msgspec.DecodeError:
+            value = text_
+        headers.setdefault(name, []).append(value)
+    return headers
