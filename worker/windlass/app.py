@@ -16,6 +16,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
     from windlass.call_options import CallOptions
     from windlass.connections import AnyBroker, AnyResults
+    from windlass.results.group_result import GroupResult
+    from windlass.results.result_set import ResultSet
     from windlass.settings.model import Settings
 
 _ARGUMENTS = {"broker_url": "broker", "result_backend": "backend"}
@@ -174,6 +177,20 @@ class Windlass(Periodic, Declaring):
     def AsyncResult(self, task_id: str, **options: Any) -> handle.AsyncResult[Any]:  # noqa: N802 - Celery's
         """Return the result handle of a task id."""
         return handle.AsyncResult(task_id, app=self, **options)
+
+    @cached_property
+    def ResultSet(self) -> type[ResultSet[Any]]:  # noqa: N802 - Celery's
+        """`windlass.result.ResultSet`, with this app as its default."""
+        from windlass.results.bound import result_set_of  # noqa: PLC0415 - a worker needs none
+
+        return result_set_of(self)
+
+    @cached_property
+    def GroupResult(self) -> type[GroupResult[Any]]:  # noqa: N802 - Celery's
+        """`windlass.result.GroupResult`, with this app as its default, in `restore` too."""
+        from windlass.results.bound import group_result_of  # noqa: PLC0415 - a worker needs none
+
+        return group_result_of(self)
 
     # -- what calls need
 
