@@ -51,6 +51,7 @@ def use_messages(broker: RedisBroker) -> None:
     broker.reap("q", "w")
     broker.unpark("q", ["t"])
     broker.revoke([held.id, "late", "nobody"], terminate=True)
+    broker.revoke_stamps({"batch": "b1"})
     broker.wait(FetchRequest(worker_id="w", queues=("q",), want=1, lease_ms=1, wait_ms=1), 0.0)
     replay(broker, "q", [bad.id])
 
