@@ -94,8 +94,6 @@ class Compiler:
         Returns:
             Its first messages, and where its value comes from.
         """
-        if len(items) == 1 and isinstance(items[0], Step):  # most members of groups
-            return [self._step(items[0], entry, then)], [End(items[0].id, entry.source)]
         if then is not None and isinstance(items[-1], Fork):
             items = [*items, _gathering(items[-1])]
         ids = [entry.source, *map(_continuation_id, items[1:])]
@@ -125,6 +123,10 @@ class Compiler:
         base = then.then(0) if isinstance(then, Continuation) else None
         for index, member in enumerate(item.members):
             its_then = base and Then(base.id, index, base.formats, base.queues)
+            if len(member) == 1 and isinstance(member[0], Step):  # most are: without detours
+                outs.append(self._step(member[0], entry, its_then))
+                ends.append(End(member[0].id, entry.source))
+                continue
             member_outs, member_ends = self.sequence(member, entry, its_then)
             outs += member_outs
             ends += member_ends
@@ -160,7 +162,9 @@ class Compiler:
         checked = (None, *args) if is_fed else args
         checked, kwargs = sending.prepare(task, checked, kwargs, True)
         args = checked[1:] if is_fed else checked
-        own = {key: value for key, value in options.items() if key not in _OF_ONE} or _NONE
+        own = _NONE
+        if options:
+            own = {key: value for key, value in options.items() if key not in _OF_ONE}
         if signals.before_task_publish.connections:
             own = dict(sending.announce(sig.task, args, kwargs, own))
         plan = self._plan(step, own, args, kwargs)

@@ -124,12 +124,24 @@ def unfold(
 
 
 def _of_task(
-    sig: Signature[Any], given: Given, place: Place, group: tuple[str, int] | None = None
+    sig: Signature[Any],
+    given: Given,
+    place: Place,
+    group: tuple[str, int] | None = None,
+    task_id: str | None = None,
 ) -> Step:
     args, kwargs, options = given
     if args or kwargs or options:
         sig = sig.clone(args, kwargs, **options)
-    return Step(sig, place, group)
+    return Step(sig, place, group, task_id)
+
+
+def _fresh_ids() -> Iterator[str]:
+    """Yield new ids, made in batches that grow: a large group asks for randomness seldom."""
+    size = 4
+    while True:
+        yield from sending.new_ids(size)
+        size = min(2 * size, 1024)
 
 
 def has_tasks(sig: Signature[Any]) -> bool:
@@ -208,11 +220,11 @@ def unfold_members(
         place: Where it is, for errors.
         drains: Take the tasks from a generator without keeping them, see `LazyTasks.drained`.
     """
-    index = 0
+    index, ids = 0, _fresh_ids()
     for number, (task, its) in enumerate(_members(sig, given, drains=drains)):
         inside = (*place, f"task {number} of a group")
         if task["subtask_type"] is None and task["task"] != CHUNKS:
-            yield [_of_task(task, its, inside, (its_id, index))]
+            yield [_of_task(task, its, inside, (its_id, index), next(ids))]
         elif has_tasks(task):
             options = {**its.options, "group_id": its_id, "group_index": index}
             yield unfold(task, its._replace(options=options), inside)
