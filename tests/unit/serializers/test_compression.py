@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recording_broker import broker_of, make_executor, opened, recording_app, request_for
@@ -199,6 +199,8 @@ bodies = bodies | bodies.map(zlib.compress) | shapes.map(msgspec.msgpack.encode)
 
 
 @given(body=bodies, kind=types, encoding=st.sampled_from([None, "zlib", "zstd", "x"]))
+@example(b"[[],{},true]", "application/json", None)
+@example(zlib.compress(b"[[],{},true]"), "application/json", "zlib")
 @settings(max_examples=300)
 def test_whatever_a_message_holds_the_worker_ends_it_in_words(
     body: bytes, kind: str, encoding: str | None

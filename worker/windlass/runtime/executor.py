@@ -10,6 +10,7 @@ Next in the walk: user code, then `windlass.runtime.classify`.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextvars import copy_context
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ import msgspec
 
 from windlass import context, signals, states
 from windlass.context import Context
-from windlass.errors import ContentDisallowed, DecodeError
+from windlass.errors import ContentDisallowed, DecodeError, SerializationError
 from windlass.run_spec import RunSpec, spec_of, spec_under
 from windlass.runtime import classify
 from windlass.runtime.opening import Head, Opener, decode_problem, timelimit_of
@@ -115,7 +116,7 @@ class Executor:
         `async def` tasks run on an event loop that this thread keeps between tasks.
         """
         run = self._prepare(request)
-        return self._run(run) if type(run) is Run else run  # type: ignore[return-value]  # else: Outcome
+        return self._run(run) if type(run) is Run else self._not_run(request, run)  # type: ignore[arg-type]  # else: Outcome
 
     async def execute_async(self, request: RunRequest) -> Outcome:
         """Run a message on the running event loop; a plain function runs in a thread of it.
@@ -127,7 +128,7 @@ class Executor:
 
         run = self._prepare(request)
         if not isinstance(run, Run):
-            return run
+            return self._not_run(request, run)
         if not run.spec.is_async:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(None, copy_context().run, self._run, run)
@@ -141,9 +142,9 @@ class Executor:
             current = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and current and current.cancelling():
                 raise
-            return _told(run, error, classify.failed(run, error))
+            return _ended(run, error, classify.failed)
         else:
-            return _told(run, value, classify.returned(run, value))
+            return _ended(run, value, classify.returned)
         finally:
             context.leave(before)
 
@@ -191,9 +192,9 @@ class Executor:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever user code raises is its outcome
-            return _told(run, error, classify.failed(run, error))
+            return _ended(run, error, classify.failed)
         else:
-            return _told(run, value, classify.returned(run, value))
+            return _ended(run, value, classify.returned)
         finally:
             context.leave(before)
 
@@ -243,7 +244,17 @@ class Executor:
         parts = plain or self._decode(raw, head, body)
         if not isinstance(parts, tuple):
             return parts
-        return self._open_run(message, head, body, task, parts)
+        run = self._open_run(message, head, body, task, parts)
+        if signals.task_received.connections:
+            signals.task_received.send(self._hostname, request=run.request)
+        return run
+
+    def _not_run(self, message: RunRequest, outcome: Outcome) -> Outcome:
+        """Send task_rejected for a message that is bad, if anybody listens."""
+        if signals.task_rejected.connections and isinstance(outcome, Buried):
+            problem = SerializationError(outcome.detail)
+            signals.task_rejected.send(self._hostname, message=message, exc=problem)
+        return outcome
 
     def _without_task(self, message: RunRequest, head: Head, body: bytes) -> Outcome:
         if head.headers.failing is None:
@@ -266,7 +277,8 @@ class Executor:
             return value
         if isinstance(value, list | tuple) and len(value) == 3:
             args, kwargs, embed = value
-            if isinstance(args, list | tuple) and isinstance(kwargs, dict):
+            is_call = isinstance(args, list | tuple) and isinstance(kwargs, dict)
+            if is_call and (embed is None or isinstance(embed, dict)):
                 return args, kwargs, embed
         detail = "The body is not [args, kwargs, embed], a list, a mapping and a mapping."
         return Buried("undecodable", detail)
@@ -322,8 +334,13 @@ class Executor:
         return Run(message, head, body, task, request, args, kwargs, spec, soft_s)
 
 
-def _told(run: Run, value: Any, outcome: Outcome) -> Outcome:
-    """Send task_postrun if anybody listens."""
+def _ended(run: Run, value: Any, decide: Callable[[Run, Any], Outcome]) -> Outcome:
+    """Decide how a run ended, and send task_postrun if anybody listens."""
+    try:
+        outcome = decide(run, value)
+    except Exception as error:  # the engine's own: the process ends, and the message comes again
+        classify.tell_internal_error(run, error)
+        raise
     if signals.task_postrun.connections:
         state = outcome.state if isinstance(outcome, Finished) else states.REJECTED
         if isinstance(outcome, Retried):
