@@ -10,12 +10,17 @@ is logged and changes nothing. Signals without receivers cost nothing.
     signal                 sender      arguments
     before_task_publish    task name   body, exchange, routing_key, headers (may be changed)
     after_task_publish     task name   body, exchange, routing_key, headers
+    task_received          node name   request: a process of tasks took it, and it will run
+    task_rejected          node name   message (id, queue, raw, ...), exc: it is a dead letter: bad,
+                                       refused, too large, or by Reject
     task_prerun            task        task_id, task, args, kwargs
     task_postrun           task        task_id, task, args, kwargs, retval, state
     task_success           task        result
     task_failure           task        task_id, exception, args, kwargs, traceback, einfo
     task_retry             task        request, reason, einfo
     task_revoked           task        request, terminated, signum, expired (expired ones)
+    task_internal_error    task        task_id, args, kwargs, request, exception, traceback, einfo:
+                                       the engine, or sending a callback, failed after the function
     worker_process_init    None        in each process that runs tasks, before the first
     worker_process_shutdown  None      pid, exitcode; in it, at its orderly end (a kill has none)
     celeryd_init           node name   instance (the app), conf, options (of the command line);
@@ -31,9 +36,10 @@ is logged and changes nothing. Signals without receivers cost nothing.
     after_setup_logger     None        logger, loglevel, logfile, format, colorize
     user_preload_options   app         app, options: what `app.user_options["preload"]` declares
 
-Of Celery's others: task_received, task_rejected, task_unknown and task_internal_error have a log
-event each (docs/reference/events.md); heartbeat_sent, worker_before_create_process, eventlet_*,
-import_modules and after_setup_task_logger have nothing here that they would tell of.
+Of Celery's others: task_unknown has a log event only, task_parked (docs/reference/events.md), since
+the supervisor sets such messages aside and runs no user code; heartbeat_sent, eventlet_*,
+worker_before_create_process, import_modules and after_setup_task_logger have nothing here that
+they would tell of.
 """
 
 from __future__ import annotations
@@ -211,14 +217,31 @@ def failed(task: Any, request: Context, error: BaseException, einfo: Any) -> Non
         )
 
 
+def internal_error(task: Any, request: Context, error: BaseException, einfo: Any) -> None:
+    """Send task_internal_error; the caller has looked whether anybody listens."""
+    task_internal_error.send(
+        task,
+        task_id=request.id,
+        args=request.args,
+        kwargs=request.kwargs,
+        request=request,
+        exception=error,
+        traceback=error.__traceback__,
+        einfo=einfo,
+    )
+
+
 before_task_publish = Signal("before_task_publish")
 after_task_publish = Signal("after_task_publish")
+task_received = Signal("task_received")
+task_rejected = Signal("task_rejected")
 task_prerun = Signal("task_prerun")
 task_postrun = Signal("task_postrun")
 task_success = Signal("task_success")
 task_failure = Signal("task_failure")
 task_retry = Signal("task_retry")
 task_revoked = Signal("task_revoked")
+task_internal_error = Signal("task_internal_error")
 worker_process_init = Signal("worker_process_init")
 worker_process_shutdown = Signal("worker_process_shutdown")
 celeryd_init = Signal("celeryd_init")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from windlass import signals, states
 from windlass.context import PendingReplacement, PendingRetry
-from windlass.errors import Ignore, Reject, Retry, TaskRevokedError
+from windlass.errors import Ignore, Reject, Retry, SerializationError, TaskRevokedError
 from windlass.hooks import ExceptionInfo, format_traceback, run_hook
 from windlass.results import codec
 from windlass.results.base import Extended
@@ -42,6 +42,8 @@ def returned(run: Run, value: Any) -> Outcome:
         if part is not None and "added" in request.__dict__:
             sent, grows = callbacks.with_added(run, part.then, sent)
     except Exception as error:  # the value cannot be stored, or not be sent to a callback
+        if not isinstance(error, SerializationError):
+            tell_internal_error(run, error)
         return _failure(run, error)
     if spec.on_success is not None:
         run_hook(spec.on_success, run.task.name, value, request.id, run.args, run.kwargs)
@@ -87,6 +89,12 @@ def expired(run: Run) -> Outcome:
     if then is not None:
         part = steps.failed(then, run.message.id, TaskRevokedError("expired"), states.REVOKED)
     return steps.ended(states.REVOKED, result, part)
+
+
+def tell_internal_error(run: Run, error: Exception) -> None:
+    """Send task_internal_error if anybody listens."""
+    if signals.task_internal_error.connections:
+        signals.internal_error(run.task, run.request, error, ExceptionInfo(error))
 
 
 def about(run: Run) -> codec.About:
@@ -190,6 +198,8 @@ def _rejected(run: Run, error: Reject) -> Outcome:
     reports.rejected(run, error)
     if error.requeue:
         return Returned()
+    if signals.task_rejected.connections:
+        signals.task_rejected.send(run.request.hostname, message=run.message, exc=error)
     result = None
     if _stores_errors(run):
         text = format_traceback(error)
