@@ -1,4 +1,4 @@
-"""A long soak: `make soak` (an hour), `make soak MINUTES=5`; the tests run one minute of it.
+"""A long soak: `make soak` (an hour), `make soak MINUTES=5`; the tests run two minutes of it.
 
 One worker and one client work through rounds of tasks of every outcome, while processes are
 recycled and killed, connections cut and the server restarted. After each round, at rest, it is

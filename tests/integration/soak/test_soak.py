@@ -13,6 +13,8 @@ import pytest
 from repository import ROOT
 
 PROGRAM = ROOT / "tests" / "soak" / "run.py"
+#: How long it runs with the tests; the start, the last round and the end come on top.
+MINUTES = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def soak() -> ModuleType:
 @pytest.mark.redis
 @pytest.mark.timeout(300)
 def test_nothing_grows_and_nothing_is_lost_through_recycling_kills_and_reconnects() -> None:
-    run = [sys.executable, str(PROGRAM), "--minutes", "0.7"]
+    run = [sys.executable, str(PROGRAM), "--minutes", str(MINUTES)]
     answer = subprocess.run(run, capture_output=True, text=True)
 
     assert answer.returncode == 0, answer.stdout + answer.stderr
