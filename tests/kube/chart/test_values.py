@@ -100,6 +100,7 @@ def test_values_that_do_not_fit_together_are_refused(
 
 #: What is installed: kind and name, by scope. A change here is a change for every user.
 _ALWAYS = {
+    "CustomResourceDefinition/beatschedules.windlass.dev",
     "CustomResourceDefinition/taskqueues.windlass.dev",
     "CustomResourceDefinition/workerpools.windlass.dev",
     "Deployment/windlass",
