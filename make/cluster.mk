@@ -32,7 +32,7 @@ test-kube: venv ## tests on a real API server, without nodes
 
 test-cluster: venv ## tests on a real API server and in a whole cluster; both are ended after them
 	@$(cluster_tool) prepare
-	@$(PY) -m pytest tests/kube tests/e2e -q $(ARGS)
+	@$(PY) -m pytest tests/kube tests/e2e --ignore=tests/e2e/operator -q $(ARGS)
 
 test-operator: venv ## of those, only the chart, the main job and the examples
 	@$(cluster_tool) prepare

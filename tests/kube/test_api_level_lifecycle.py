@@ -61,7 +61,8 @@ def test_up_twice_is_the_same_server(level: ApiLevel) -> None:
 
 def test_down_leaves_no_process_and_no_file(level: ApiLevel, tmp_path: Path) -> None:
     level.up()
-    assert len(_processes_of(tmp_path)) >= 4
+    # The server answers; that the last of its companions has been started is a moment later.
+    wait_until(lambda: len(_processes_of(tmp_path)) >= 4, "all its processes", timeout_s=30)
 
     level.down()
 

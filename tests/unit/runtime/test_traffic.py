@@ -290,9 +290,15 @@ def test_outage_is_logged_once_and_its_end_once(road, caplog):
     road.answer(now, fetched=fetched())
 
     assert road.state.connected
+    # The other link, made before the outage, is found broken: no outage of its own.
+    road.waker.is_armed = True
+    road.traffic.on_woken(Woken(error=OperationalError("cut"), at=now + 0.5))
     assert road.state.reconnects_total == 1
     assert caplog.text.count("broker_connection_lost") == 1
     assert caplog.text.count("broker_reconnected") == 1
+
+    road.traffic.on_woken(Woken(error=OperationalError("cut"), at=now + 5.0))
+    assert caplog.text.count("broker_connection_lost") == 2
 
 
 def test_failed_wait_is_followed_by_a_fetch_since_the_broker_forgot_that_we_wait(road):

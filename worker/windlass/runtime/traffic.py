@@ -35,6 +35,8 @@ INTERRUPT_AGAIN_S = 0.2
 CORDON_POLL_S = 1.0
 #: After so many refusals of a job by the server its settlements are sent one by one.
 TRIES_TOGETHER = 3
+#: An outage ends once: what breaks so soon after it is a leftover of it.
+SAME_OUTAGE_S = 1.0
 
 _OUTAGES = (OperationalError, BrokerFullError, BrokerReadOnlyError)
 
@@ -82,6 +84,7 @@ class Traffic:
         self._backoff = Backoff()
         self._retry_at = 0.0
         self._outage_since = 0.0
+        self._reconnected_at = -SAME_OUTAGE_S
         self._flush_at = float("inf")
         self._next_fetch_at = 0.0
         self._departed_at = 0.0
@@ -314,6 +317,7 @@ class Traffic:
                 log.info(events.BROKER_CONNECTED)
             else:
                 state.reconnects_total += 1
+                self._reconnected_at = at
                 outage_s = round(at - self._outage_since, 1)
                 log.info(events.BROKER_RECONNECTED, outage_s=outage_s)
 
@@ -322,7 +326,9 @@ class Traffic:
         self._retry_at = at + self._backoff.next_s()
         self._tries += 1
         if isinstance(error, _OUTAGES):
-            if self._state.connected or not self._outage_since:
+            # A link that was made before an outage may be found broken after another was made anew.
+            is_news = self._state.connected and at - self._reconnected_at >= SAME_OUTAGE_S
+            if is_news or not self._outage_since:
                 self._state.connected = False
                 self._outage_since = at
                 log.warning(events.BROKER_CONNECTION_LOST, error=str(error))
