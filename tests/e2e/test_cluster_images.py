@@ -23,7 +23,7 @@ _FIND = "import importlib.util as u; print(u.find_spec({!r}))"
 # From an edit in the tree to the edited code running in a pod.
 _CODE_ONLY_CHANGE_S = 30.0
 # The dependencies are twenty times that, the base a hundred.
-_CODE_LAYER_MB = 2.0
+_CODE_LAYER_MB = 5.0
 
 
 @pytest.fixture
