@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -116,10 +117,7 @@ def trigger(common: Common, name: str) -> None:
 @shared
 def pause(common: Common, names: tuple[str, ...]) -> None:
     """Fire NAME no more until it is resumed; a restart of beat leaves it paused."""
-    with load_app(common, required=False) as app:
-        for name in names:
-            changed = kept.pause_schedule(app.broker, name)
-            click.echo(f"{name}: {'paused' if changed else 'was paused already'}")
+    _change_each(common, names, kept.pause_schedule, "paused", "was paused already")
 
 
 @schedules.command()
@@ -127,10 +125,7 @@ def pause(common: Common, names: tuple[str, ...]) -> None:
 @shared
 def resume(common: Common, names: tuple[str, ...]) -> None:
     """Fire NAME again, from now on: what was due meanwhile is not made up for."""
-    with load_app(common, required=False) as app:
-        for name in names:
-            changed = kept.resume_schedule(app.broker, name)
-            click.echo(f"{name}: {'resumed' if changed else 'was not paused'}")
+    _change_each(common, names, kept.resume_schedule, "resumed", "was not paused")
 
 
 @schedules.command()
@@ -138,10 +133,20 @@ def resume(common: Common, names: tuple[str, ...]) -> None:
 @shared
 def remove(common: Common, names: tuple[str, ...]) -> None:
     """Remove NAME. One that the settings declare comes back when beat starts: pause it instead."""
+    _change_each(common, names, kept.remove_schedule, "removed", "there was none")
+
+
+def _change_each(
+    common: Common,
+    names: tuple[str, ...],
+    change: Callable[[Any, str], bool],
+    done: str,
+    not_done: str,
+) -> None:
+    """Change schedules one after the other, and say of each whether there was anything to do."""
     with load_app(common, required=False) as app:
         for name in names:
-            found = kept.remove_schedule(app.broker, name)
-            click.echo(f"{name}: {'removed' if found else 'there was none'}")
+            click.echo(f"{name}: {done if change(app.broker, name) else not_done}")
 
 
 def as_data(schedule: Schedule) -> dict[str, Any]:
