@@ -26,6 +26,14 @@ def test_changes_are_kept_counted_and_returned(broker: RedisBroker) -> None:
     )
 
 
+def test_what_becomes_a_dead_letter_is_kept(broker: RedisBroker) -> None:
+    write_record(broker, "q", park_limit_s=3600, dead_expired=True, dead_failed=True)
+
+    assert write_record(broker, "q", dead_expired=False) == QueueRecord(
+        park_limit_s=3600, dead_failed=True, generation=2
+    )
+
+
 def test_none_gives_the_cap_back_to_the_workers_setting(broker: RedisBroker) -> None:
     write_record(broker, "q", max_deliveries=7)
 
@@ -40,6 +48,8 @@ def test_none_gives_the_cap_back_to_the_workers_setting(broker: RedisBroker) -> 
         ({"max_deliveries": 0}, "1 to 1000"),
         ({"max_deliveries": True}, "whole number"),
         ({"dead_retention_s": -1}, "0 to"),
+        ({"park_limit_s": -1}, "0 to"),
+        ({"dead_failed": 1}, "True or False"),
         ({"dead_retention_s": "7d"}, "whole number"),
     ],
 )

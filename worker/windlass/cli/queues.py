@@ -88,26 +88,39 @@ def _row(each: QueueDepth) -> list[object]:
     metavar="TIME",
     help="How long dead letters are kept, e.g. 7d, 12h.",
 )
+@click.option(
+    "--park-limit",
+    type=text.Duration(),
+    metavar="TIME",
+    help="A message whose task no worker knew for so long is a dead letter, e.g. 1h; 0: never.",
+)
+@click.option(
+    "--dead-expired/--no-dead-expired",
+    default=None,
+    help="Keep messages that expire as dead letters, or do not.",
+)
+@click.option(
+    "--dead-failed/--no-dead-failed",
+    default=None,
+    help="Keep messages whose task fails for good as dead letters, or do not.",
+)
 @shared
 def set_record(
     common: Common,
     name: str,
-    paused: bool | None,
-    max_deliveries: int | None,
     dead_retention: float | None,
+    park_limit: float | None,
+    **given: bool | int | None,
 ) -> None:
     """Change how the queue NAME is served. Workers follow at once; nothing restarts.
 
     Without options the queue's record is shown as it is.
     """
     check_queue_name(name)
-    changes: dict[str, object] = {}
-    if paused is not None:
-        changes["paused"] = paused
-    if max_deliveries is not None:
-        changes["max_deliveries"] = max_deliveries
-    if dead_retention is not None:
-        changes["dead_retention_s"] = int(dead_retention)
+    changes: dict[str, object] = {key: kept for key, kept in given.items() if kept is not None}
+    for key, seconds in (("dead_retention_s", dead_retention), ("park_limit_s", park_limit)):
+        if seconds is not None:
+            changes[key] = int(seconds)
     with load_app(common, required=False) as app:
         if changes:
             record = write_record(app.broker, name, **changes)

@@ -24,12 +24,20 @@ class QueueRecord(msgspec.Struct, kw_only=True, frozen=True):
         max_deliveries: Runs that may end in a crash before a message is a dead letter, 1 to 1000.
             None leaves it to the workers' setting.
         dead_retention_s: Dead letters older than this are deleted, seconds; 0 keeps them for ever.
+        park_limit_s: A message that no worker knew the task of for so long is a dead letter,
+            seconds; 0 parks without end.
+        dead_expired: A message that expires becomes a dead letter; its outcome is REVOKED as ever.
+        dead_failed: A task that fails for good (its retries are exhausted, or it has none) leaves
+            its message as a dead letter; its outcome is FAILURE as ever.
         generation: Counts the changes.
     """
 
     paused: bool = False
     max_deliveries: int | None = None
     dead_retention_s: int = 7 * 86_400
+    park_limit_s: int = 0
+    dead_expired: bool = False
+    dead_failed: bool = False
     generation: int = 0
 
 
@@ -58,6 +66,9 @@ def _record_of_fields(fields: Mapping[str, int]) -> QueueRecord:
         paused=fields.get("paused") == 1,
         max_deliveries=fields.get("max_deliveries"),
         dead_retention_s=fields.get("dead_retention_s", QueueRecord().dead_retention_s),
+        park_limit_s=fields.get("park_limit_s", 0),
+        dead_expired=fields.get("dead_expired") == 1,
+        dead_failed=fields.get("dead_failed") == 1,
         generation=fields.get("generation", 0),
     )
 
@@ -83,22 +94,31 @@ def write_record(broker: RedisBroker | MemoryBroker, queue: str, **changes: Any)
     return record_of(broker.links.call([call])[0])
 
 
+#: Longest time that a record may name: ten years.
+_LONGEST_S = 10 * 365 * 86_400
+_FLAGS = ("paused", "dead_expired", "dead_failed")
+_RANGES = {
+    "max_deliveries": (1, 1000),
+    "dead_retention_s": (0, _LONGEST_S),
+    "park_limit_s": (0, _LONGEST_S),
+}
+
+
 def _encode(name: str, value: Any) -> int | None:
-    ranges = {"max_deliveries": (1, 1000), "dead_retention_s": (0, 10 * 365 * 86_400)}
-    if name == "paused" and isinstance(value, bool):
+    if name in _FLAGS and isinstance(value, bool):
         return int(value)
     if name == "max_deliveries" and value is None:
         return None
-    if name in ranges and isinstance(value, int) and not isinstance(value, bool):
-        low, high = ranges[name]
+    if name in _RANGES and isinstance(value, int) and not isinstance(value, bool):
+        low, high = _RANGES[name]
         if low <= value <= high:
             return value
         raise ConfigurationError(f"Queue setting {name}={value}; expected {low} to {high}.")
-    known = ("paused", *ranges)
+    known = (*_FLAGS, *_RANGES)
     if name not in known:
         raise ConfigurationError(
             f"Unknown queue setting {name!r}.{nearest(name, known)} Expected one of: "
             f"{', '.join(known)}."
         )
-    kind = "True or False" if name == "paused" else "a whole number"
+    kind = "True or False" if name in _FLAGS else "a whole number"
     raise ConfigurationError(f"Queue setting {name}={value!r}; expected {kind}.")

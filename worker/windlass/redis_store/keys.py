@@ -47,7 +47,7 @@ QUEUE_PARTS = {
     "grants": "hash   token -> msgpack list of the ids granted",
     "left": "hash   token -> how many of its ids are not settled yet",
     "scheduled": "zset   priority digit + id by due time, ms",
-    "record": "hash   the queue record: paused, max_deliveries, dead_retention_s, generation",
+    "record": "hash   the queue record, see windlass.control_plane.queue_record",
     "stats": "hash   enqueued, completed, service_us, parks",
     "wake": "list   tokens that wake a blocked worker",
     "idle": "string exists while a worker waits",
