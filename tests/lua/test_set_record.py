@@ -41,8 +41,25 @@ def test_none_gives_the_cap_back_to_the_workers_setting(broker: RedisBroker) -> 
 
 
 @pytest.mark.parametrize(
+    ("rate", "kept"),
+    [("100/s", "100/s"), (" 1.5 / m", "1.5/m"), (10, "10/s"), ("0/s", None), (None, None)],
+)
+def test_a_rate_limit_is_kept_as_text_that_scripts_read(
+    broker: RedisBroker, rate: str | float | None, kept: str | None
+) -> None:
+    write_record(broker, "q", rate_limit="5/h", max_concurrency=4)
+
+    assert write_record(broker, "q", rate_limit=rate) == QueueRecord(
+        rate_limit=kept, max_concurrency=4, generation=2
+    )
+    assert write_record(broker, "q", max_concurrency=None).max_concurrency is None
+
+
+@pytest.mark.parametrize(
     ("changes", "text"),
     [
+        ({"rate_limit": "often"}, "'100/m'"),
+        ({"max_concurrency": 0}, "1 to"),
         ({"pausd": True}, "Did you mean 'paused'"),
         ({"paused": 1}, "True or False"),
         ({"max_deliveries": 0}, "1 to 1000"),

@@ -1,6 +1,7 @@
-"""Reads rate limits as Celery writes them. Pure; the worker enforces them.
+"""Reads rate limits as Celery writes them. Pure.
 
-Next in the walk: `windlass.runtime.pacing`.
+The broker enforces them for all workers together (`lua/lib/limits.lua`), or each worker for itself
+(`windlass.runtime.rates`, scope worker).
 """
 
 from __future__ import annotations
@@ -36,3 +37,18 @@ def parse_rate(limit: str | float | None) -> float | None:
         raise ConfigurationError(text)
     per_second = float(match[1]) / _SECONDS[match[2] or "s"]
     return per_second or None
+
+
+def rate_text(limit: str | float | None) -> str | None:
+    """Return the limit as the broker's scripts read it: "10/s"; None if there is none.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+
+    >>> rate_text(" 90 / m")
+    '90/m'
+    """
+    if parse_rate(limit) is None:
+        return None
+    count, _, unit = str(limit).partition("/")
+    return f"{count.strip()}/{unit.strip() or 's'}"

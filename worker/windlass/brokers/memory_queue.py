@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -64,7 +65,7 @@ class MemoryQueue:
         self.grants: dict[int, Grant] = {}
         self.parked: dict[str, str] = {}
         self.dead: dict[str, Obit] = {}
-        self.record: dict[str, int] = {}
+        self.record: dict[str, Any] = {}
         self.wakes = 0
         self.parks = 0
         self.enqueued = 0

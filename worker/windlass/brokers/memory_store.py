@@ -198,7 +198,7 @@ class MemoryStore:
 
     def cap(self, queue: MemoryQueue, max_deliveries: int) -> int:
         """Return after how many crashes a message is a dead letter."""
-        return queue.record.get("max_deliveries", max_deliveries)
+        return int(queue.record.get("max_deliveries", max_deliveries))
 
     def store(self, message_id: str, result: StoredResult | None) -> None:
         """Keep an outcome, and tell who waits for it."""

@@ -104,13 +104,25 @@ def _row(each: QueueDepth) -> list[object]:
     default=None,
     help="Keep messages whose task fails for good as dead letters, or do not.",
 )
+@click.option(
+    "--rate-limit",
+    metavar="RATE",
+    help="Messages that all workers together may begin: 100/s, 30/m, 5/h; 0 for no limit.",
+)
+@click.option(
+    "--max-concurrency",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Messages that all workers together may have at once; 0 for no limit.",
+)
 @shared
 def set_record(
     common: Common,
     name: str,
     dead_retention: float | None,
     park_limit: float | None,
-    **given: bool | int | None,
+    max_concurrency: int | None,
+    **given: bool | int | str | None,
 ) -> None:
     """Change how the queue NAME is served. Workers follow at once; nothing restarts.
 
@@ -121,6 +133,8 @@ def set_record(
     for key, seconds in (("dead_retention_s", dead_retention), ("park_limit_s", park_limit)):
         if seconds is not None:
             changes[key] = int(seconds)
+    if max_concurrency is not None:
+        changes["max_concurrency"] = max_concurrency or None
     with load_app(common, required=False) as app:
         if changes:
             record = write_record(app.broker, name, **changes)

@@ -5,7 +5,7 @@ Each function of a sibling hands over to the one of the same name when the broke
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -40,15 +40,13 @@ def read_depths(
         ]
 
 
-def read_record(broker: MemoryBroker, queue: str) -> dict[str, int]:
+def read_record(broker: MemoryBroker, queue: str) -> dict[str, Any]:
     """Return the fields of the queue record that were set."""
     with broker.store.changed:
         return dict(broker.store.queue(queue).record)
 
 
-def write_record(
-    broker: MemoryBroker, queue: str, changes: dict[str, int | None]
-) -> dict[str, int]:
+def write_record(broker: MemoryBroker, queue: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Change fields of the record; None removes one."""
     store = broker.store
     with store.changed:
