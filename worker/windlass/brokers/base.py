@@ -14,10 +14,36 @@ from typing import Any, Protocol
 import msgspec
 
 from windlass.brokers.publish_retry import PublishRetry
+from windlass.brokers.settlements import (
+    Again,
+    Bury,
+    Crashed,
+    DeadEnd,
+    Done,
+    HandBack,
+    Park,
+    Settlement,
+    StepDone,
+    StoredResult,
+)
 from windlass.continuations import Continuation, Part, Waiting
-from windlass.messages import Outgoing, Then
+from windlass.messages import Outgoing
 from windlass.stamp_marks import StampMarks
-from windlass.states import SUCCESS, Stage
+from windlass.states import Stage
+
+#: The settlements are part of the protocol: whoever speaks it imports them from here.
+__all__ = [
+    "Again",
+    "Bury",
+    "Crashed",
+    "DeadEnd",
+    "Done",
+    "HandBack",
+    "Park",
+    "Settlement",
+    "StepDone",
+    "StoredResult",
+]
 
 
 class Capability(StrEnum):
@@ -90,6 +116,10 @@ class Delivery(msgspec.Struct, kw_only=True, gc=False):
     handbacks: int = 0
     #: Revoked before it was leased: settle it as REVOKED, do not run it.
     revoked: bool = False
+    #: Times it was replayed from the dead letters.
+    generation: int = 0
+    #: A process died under it, and perhaps under others: it runs alone.
+    is_suspect: bool = False
 
 
 class FetchRequest(msgspec.Struct, kw_only=True, gc=False):
@@ -103,6 +133,8 @@ class FetchRequest(msgspec.Struct, kw_only=True, gc=False):
         strict: Serve queues strictly in order; else each gets an even share first, and they take
             turns at being the first.
         stamps_seen: The generation of revoked stamps that the worker knows.
+        step_only: The message that the settled step releases is enough, if it can be leased in the
+            commit: a broker need not look at the queues then. See `Fetched.is_step`.
     """
 
     worker_id: str
@@ -112,6 +144,7 @@ class FetchRequest(msgspec.Struct, kw_only=True, gc=False):
     wait_ms: int = 0
     strict: bool = False
     stamps_seen: int = 0
+    step_only: bool = False
 
 
 class Fetched(msgspec.Struct, kw_only=True, gc=False):
@@ -125,6 +158,8 @@ class Fetched(msgspec.Struct, kw_only=True, gc=False):
         parked: Queues with parked messages -> their park generation.
         paused: Queues that are paused.
         stamps: Revoked stamps, if their generation is not the one seen.
+        is_step: The one delivery was leased in the commit that released it, nothing was ready
+            before it, and the queues were not looked at: the rest says nothing.
     """
 
     now_ms: int
@@ -135,106 +170,6 @@ class Fetched(msgspec.Struct, kw_only=True, gc=False):
     parked: dict[str, int] = {}
     paused: tuple[str, ...] = ()
     stamps: StampMarks | None = None
-
-
-class StoredResult(msgspec.Struct, kw_only=True, gc=False):
-    """An encoded outcome and how long it is kept. ttl_ms 0 keeps it for ever."""
-
-    payload: bytes
-    ttl_ms: int
-
-
-class Done(msgspec.Struct, kw_only=True, gc=False, tag=True):
-    """The message ends: success, failure, revoked or ignored.
-
-    `result` None stores nothing. `followups` are enqueued in the same commit. `state` is noted for
-    the run of a schedule; '' notes nothing.
-    """
-
-    id: str
-    queue: str
-    token: int
-    result: StoredResult | None = None
-    followups: tuple[Outgoing, ...] = ()
-    duration_ms: float = 0.0
-    state: str = SUCCESS
-
-
-class StepDone(Done, kw_only=True, gc=False, tag=True):
-    """A message ends that is a step of a workflow. One commit, as `Done`.
-
-    Attributes:
-        part: Given to the continuation that waits for it; one that is gone ignores it.
-        declares: Stored before anything is enqueued: the task was replaced by a workflow.
-        grows: Members that are added to the continuation of `part`: (index, message id). Their
-            values come behind those declared, in the order of their index.
-        holds: Instead of `part`: it is still to come, from `holder`.
-        holder: "w" and a worker's id: the message is acknowledged before it runs there; "c" and
-            a continuation's: what it declares ends in a message that takes its place.
-    """
-
-    part: Part | None = None
-    declares: tuple[Continuation, ...] = ()
-    grows: tuple[tuple[int, str], ...] = ()
-    holds: Then | None = None
-    holder: str = ""
-
-
-class Again(msgspec.Struct, kw_only=True, gc=False, tag=True):
-    """A retry: the message is replaced by `message` (same id) and scheduled; `result` is RETRY."""
-
-    id: str
-    queue: str
-    token: int
-    message: Outgoing
-    result: StoredResult | None = None
-    duration_ms: float = 0.0
-
-
-class HandBack(msgspec.Struct, kw_only=True, gc=False, tag=True):
-    """Back to the front of its queue. `counted` adds to handbacks, else nobody was at fault."""
-
-    id: str
-    queue: str
-    token: int
-    counted: bool = False
-
-
-class Crashed(msgspec.Struct, kw_only=True, gc=False, tag=True):
-    """The run died: deliveries + 1, back to the front; at the cap, dead letter with `result`."""
-
-    id: str
-    queue: str
-    token: int
-    reason: str  # e.g. "signal 9 (SIGKILL)", "exit code 1"
-    worker: str
-    result: StoredResult | None = None  # FAILURE with WorkerLostError, used at the cap only
-    part: Part | None = None  # as `result`
-
-
-class Bury(msgspec.Struct, kw_only=True, gc=False, tag=True):
-    """To the dead letters, untouched, with the reason; `result` is stored if given."""
-
-    id: str
-    queue: str
-    token: int
-    reason: str  # one of windlass.control_plane.dead_letters.Reason
-    detail: str
-    worker: str
-    result: StoredResult | None = None
-    part: Part | None = None
-
-
-class Park(msgspec.Struct, kw_only=True, gc=False, tag=True):
-    """The task is unknown here: set aside, uncounted, until a worker announces the name."""
-
-    id: str
-    queue: str
-    token: int
-    task: str
-
-
-Settlement = Done | StepDone | Again | HandBack | Crashed | Bury | Park
 
 
 class QueueDepth(msgspec.Struct, kw_only=True, frozen=True):

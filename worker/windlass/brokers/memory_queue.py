@@ -28,6 +28,11 @@ class Stored(msgspec.Struct, kw_only=True, gc=False):
     raw: bytes
     deliveries: int = 0
     handbacks: int = 0
+    generation: int = 0
+    #: A process died under it: 1 with others beside it, which is not counted yet; 2 alone.
+    suspect: int = 0
+    #: Lines of `windlass.attempts`, oldest first.
+    attempts: list[bytes] = []
 
 
 class Grant(msgspec.Struct, gc=False):

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from windlass.attempts import Counters
+from windlass.brokers import memory_attempts
 from windlass.brokers.base import ControlMessage, QueueDepth
 from windlass.brokers.memory import MemoryBroker
 from windlass.brokers.memory_queue import stamped
@@ -59,6 +61,13 @@ def write_record(broker: MemoryBroker, queue: str, changes: Mapping[str, Any]) -
         store.names.add(queue)
         store.changed.notify_all()
         return dict(kept.record)
+
+
+def counters_of(broker: MemoryBroker, message_id: str) -> Counters:
+    """Return counters and attempts of a message, zeros if it is gone."""
+    with broker.store.changed:
+        message = broker.store.messages.get(message_id)
+        return Counters() if message is None else memory_attempts.counters_of(message)
 
 
 def dead_ids(broker: MemoryBroker, queue: str) -> list[str]:
