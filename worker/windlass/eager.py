@@ -296,7 +296,9 @@ class _Attempt:
         settings = task.app.conf.current
         if settings.task_store_eager_result and task.backend is not None:
             about = codec.About(
-                now_ms=round(time.time() * 1000), serializer=settings.result_serializer
+                now_ms=round(time.time() * 1000),
+                serializer=settings.result_serializer,
+                seals=settings.seals,
             )
             payload = codec.encode_state(task_id, state, value, about, traceback)
             task.backend.store_raw(task_id, payload, progress.ttl_ms(settings))

@@ -13,6 +13,7 @@
     │   ├── EncodeError               a value has no representation in the chosen serializer
     │   ├── DecodeError               bytes are not what their content type says
     │   ├── ContentDisallowed         the content type is not in accept_content
+    │   ├── SecurityError             not signed or encrypted as it has to be, or altered
     │   └── MessageTooLarge           over the size cap
     ├── InvalidQueueName
     ├── QueueNotDeclared              task_create_missing_queues is off (alias QueueNotFound)
@@ -129,6 +130,18 @@ class ContentDisallowed(SerializationError):
             f"{', '.join(sorted(accepted)) or 'none'}. Add it to accept_content only if every "
             "producer on this broker is trusted."
         )
+
+
+class SecurityError(SerializationError):
+    """It is not signed or encrypted as it has to be, or was altered since; it was not decoded.
+
+    Attributes:
+        reason: One of `windlass.control_plane.dead_letters.Reason`.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class MessageTooLarge(SerializationError):

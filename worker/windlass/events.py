@@ -74,5 +74,9 @@ SCHEDULE_MISSED = "schedule_missed"
 SCHEDULE_OVERLAPPED = "schedule_overlapped"
 SCHEDULE_REFUSED = "schedule_refused"
 
+# Signing and encryption
+KEYS_CHANGED = "keys_changed"
+KEYS_UNREADABLE = "keys_unreadable"
+
 # What an operator did by hand
 MESSAGES_PURGED = "messages_purged"

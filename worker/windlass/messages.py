@@ -81,6 +81,27 @@ class Headers(msgspec.Struct, omit_defaults=True, kw_only=True):
     then: Then | None = None
     #: (kind, task) of a message that only tells its task that what came before it has failed.
     failing: tuple[str, str] | None = None
+    #: The body is signed or encrypted: see `windlass.sealing.places`.
+    seal: str | None = None
+
+
+class Unique(msgspec.Struct, kw_only=True, frozen=True, gc=False):
+    """The lock that a message takes, and what happens while another message holds it.
+
+    Attributes:
+        key: The same for all calls that are the same: task name and a key of the arguments.
+        until: How long it is held: "queued" (while it waits), "started" (until it first starts),
+            "done" (until it has ended), "period" (`period_ms`); or "debounce", "throttle".
+        on_duplicate: "return" the holder, "reject" the message, "replace" the holder.
+        period_ms: Of a period or a throttle; the wait of a debounce.
+        max_wait_ms: A debounced message waits no longer than this after the first call; 0: ever.
+    """
+
+    key: str
+    until: str
+    on_duplicate: str = "return"
+    period_ms: int = 0
+    max_wait_ms: int = 0
 
 
 class Outgoing(msgspec.Struct, kw_only=True, gc=False):
@@ -88,6 +109,10 @@ class Outgoing(msgspec.Struct, kw_only=True, gc=False):
 
     `delay_ms` and `eta_ms` exclude each other; so do `ttl_ms` and `expires_at_ms`. The relative
     ones become absolute by the broker's clock.
+
+    Attributes:
+        once: Leave it as it is also when it has ended and its outcome is kept.
+        unique: What it must not be beside, None for nothing.
     """
 
     id: str
@@ -98,6 +123,8 @@ class Outgoing(msgspec.Struct, kw_only=True, gc=False):
     eta_ms: int | None = None
     ttl_ms: int | None = None
     expires_at_ms: int | None = None
+    once: bool = False
+    unique: Unique | None = None
 
 
 class Message(msgspec.Struct, kw_only=True, gc=False):
@@ -158,6 +185,17 @@ def encode_tail(address_bytes: bytes, headers: Headers, body: bytes) -> bytes:
     """Build the sender's part of a message from `address()`, headers and an encoded body."""
     header_bytes = _encode_headers(headers)
     return b"".join((address_bytes, len(header_bytes).to_bytes(4, "big"), header_bytes, body))
+
+
+def encode_head(address_bytes: bytes, header_bytes: bytes) -> bytes:
+    """Build what stands before the body of a tail, from encoded headers."""
+    return b"".join((address_bytes, len(header_bytes).to_bytes(4, "big"), header_bytes))
+
+
+def address_in(tail: bytes) -> bytes:
+    """Return the address that a tail begins with."""
+    task_at = 1 + tail[0]
+    return tail[: task_at + 2 + int.from_bytes(tail[task_at : task_at + 2], "big")]
 
 
 def open_envelope(raw: bytes) -> Envelope:

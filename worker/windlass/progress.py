@@ -49,6 +49,7 @@ def _encode(settings: Settings, request: Context, task_id: str, state: str, meta
         now_ms=round(now_ms),
         serializer=settings.result_serializer,
         max_bytes=settings.result_max_size_bytes,
+        seals=settings.seals,
     )
     return codec.encode_state(task_id, state, meta, about)
 

@@ -48,13 +48,7 @@ def make_release(
     """
     before, between, after, marker = body, b"", b"", ""
     if hole.takes != "nothing":
-        marker = _MARKERS.get(headers.content_type, "")
-        if not marker:
-            msg = (
-                f"A step of a workflow that takes a result cannot be {headers.content_type!r}: its "
-                "message is put together on the broker. Expected json, msgpack or pickle."
-            )
-            raise ConfigurationError(msg)
+        marker = marker_of(headers)
         before, between, after = split_body(body, marker, hole)
         if marker == "p":
             headers = msgspec.structs.replace(headers, content_type=PICKLED_PARTS)
@@ -76,6 +70,22 @@ def make_release(
         failing=b'"failing":' + msgspec.json.encode((hole.fails, task)),
         feeds=headers.then.id if headers.then is not None else "",
     )
+
+
+def marker_of(headers: Headers) -> str:
+    """Return the marker of a body that takes values: "j", "m" or "p".
+
+    Raises:
+        ConfigurationError: Values cannot be put into a body of its content type.
+    """
+    marker = _MARKERS.get(headers.content_type)
+    if marker is None:
+        msg = (
+            f"A step of a workflow that takes a result cannot be {headers.content_type!r}: its "
+            "message is put together on the broker. Expected json, msgpack or pickle."
+        )
+        raise ConfigurationError(msg)
+    return marker
 
 
 def split_body(body: bytes, marker: str, hole: Hole) -> tuple[bytes, bytes, bytes]:
@@ -142,11 +152,16 @@ def message_of(release: Release, values: Sequence[bytes]) -> bytes:
 
 def failing_message_of(release: Release, failure: bytes) -> bytes:
     """Build the tail of a release's failing message."""
-    rest = release.headers[1:]
-    headers = b"{" + release.failing + (rest if rest == b"}" else b"," + rest)
+    headers = failing_headers(release)
     size = len(headers).to_bytes(4, "big")
     body = failing_body(release.errbacks, failure)
     return address(release.queue, FAIL_TASK) + size + headers + body
+
+
+def failing_headers(release: Release) -> bytes:
+    """Return the headers of a release's failing message."""
+    rest = release.headers[1:]
+    return b"{" + release.failing + (rest if rest == b"}" else b"," + rest)
 
 
 def _array_at(data: bytes, at: int) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from windlass.task_annotations import annotate
 if TYPE_CHECKING:
     from windlass.app import Windlass
     from windlass.context import Context
+    from windlass.sealing.seals import Seals
     from windlass.settings.model import Settings
     from windlass.task import Task
 
@@ -79,6 +80,7 @@ class Plan:
         headers: As sent when no task runs here.
         head: `headers` and the address, encoded.
         is_placed: The options name root or parent themselves.
+        seals: What signs and encrypts; None: nothing does.
     """
 
     __slots__ = (
@@ -91,6 +93,7 @@ class Plan:
         "is_placed",
         "limit",
         "pid",
+        "seals",
         "settings",
         "times",
     )
@@ -107,6 +110,7 @@ class Plan:
         self.encode = registry.serializer_named("json").encode
         self.limit = settings.task_max_size_bytes
         self.compression: str | None = None
+        self.seals = sealing_in(settings)
 
     def message(
         self, args: Sequence[Any], kwargs: Mapping[str, Any], message_id: str | None = None
@@ -119,7 +123,10 @@ class Plan:
         """
         body = self.encode((args, kwargs, self.embed), BODY_PARTS)
         parent = context.sending_request()
-        if self.compression is not None and len(body) >= compression.MIN_BYTES:
+        if self.seals is not None:
+            message_id = message_id or new_id()
+            tail = self._sealed(message_id, body, parent, self.seals)
+        elif self.compression is not None and len(body) >= compression.MIN_BYTES:
             tail = self._compressed(body, parent, self.compression)
         elif parent is None or self.is_placed:
             tail = self.head + body
@@ -140,6 +147,34 @@ class Plan:
             expires_at_ms=times.expires_at_ms,
         )
 
+    def tail(self, message_id: str, headers: Headers, body: bytes) -> bytes:
+        """Build the tail of a message with headers of its own, sealed if that is to be."""
+        if self.seals is None:
+            return messages.encode_tail(self.address, headers, body)
+        # As in `_sealed`.
+        from windlass.sealing.places import seal_tail  # noqa: PLC0415
+
+        head = messages.encode_tail(self.address, headers, b"")
+        return seal_tail(self.seals, message_id, head, body)
+
+    def _sealed(self, message_id: str, body: bytes, parent: Context | None, seals: Seals) -> bytes:
+        """Build a tail with its body signed or encrypted."""
+        # Clients without signing do without it.
+        from windlass.sealing.places import seal_tail  # noqa: PLC0415
+
+        headers = self.headers
+        if parent is not None and not self.is_placed:
+            headers = child_headers(headers, parent)
+        if self.compression is not None and len(body) >= compression.MIN_BYTES:
+            if len(self.head) + len(body) > self.limit:
+                raise self._too_large(len(self.head) + len(body))
+            headers = msgspec.structs.replace(headers, content_encoding=self.compression)
+            body = compression.compress(body, self.compression)
+        head = self.head
+        if headers is not self.headers:
+            head = messages.encode_tail(self.address, headers, b"")
+        return seal_tail(seals, message_id, head, body)
+
     def _compressed(self, body: bytes, parent: Context | None, encoding: str) -> bytes:
         """Build a tail with its body made smaller; the cap is that of what it holds."""
         if len(self.head) + len(body) > self.limit:
@@ -159,6 +194,12 @@ class Plan:
         self.headers = msgspec.structs.replace(self.headers, **headers)
         self.head = messages.encode_tail(self.address, self.headers, b"")
         self.is_placed = True
+
+
+def sealing_in(settings: Settings) -> Seals | None:
+    """Return what signs or encrypts what is sent, None where nothing is to be."""
+    seals = settings.seals
+    return seals if seals is not None and seals.seals else None
 
 
 def child_headers(headers: Headers, parent: Context) -> Headers:
@@ -350,6 +391,8 @@ def _headers(
         stamped_headers=options.get("stamped_headers"),
         headers=dict(own) if own else None,
     )
+    if sealing_in(settings) is not None:
+        headers.seal = "m"
     if content_type != headers.content_type:
         headers.content_type = content_type  # the default is left out of the bytes
     return headers

@@ -106,6 +106,10 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     ),
     "beat_max_loop_interval": st.just(0) | seconds,
     "beat_cron_starting_deadline": st.none() | seconds,
+    "message_signing": st.sampled_from(["off", "verify", "sign", "require"]),
+    "message_signing_keys": st.none() | text,
+    "message_encryption": st.sampled_from(["off", "decrypt", "encrypt", "require"]),
+    "message_encryption_keys": st.none() | text,
 }
 
 

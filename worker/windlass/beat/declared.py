@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
 from windlass import schedules, sending
 from windlass.beat.entry import CatchUp, Entry, Overlap
 from windlass.beat.timing import LOCAL, Cron, Every, Sun, Timing, find_zone
@@ -73,7 +71,7 @@ def _make_entry(app: Windlass, name: str, raw: Mapping[str, Any], owner: str) ->
     settings = app.conf.current
     schedule, task = raw["schedule"], str(getattr(raw["task"], "name", raw["task"]))
     timing = timing_of(app, schedule, bool(raw.get("relative")), raw.get("timezone"))
-    message, delay_ms, ttl_ms = _call(app, task, raw)
+    message, delay_ms, ttl_ms = _call(app, name, task, raw)
     deadline_s = _seconds("starting_deadline", raw.get("starting_deadline"))
     if deadline_s is None and isinstance(timing, Cron):
         deadline_s = settings.beat_cron_starting_deadline
@@ -84,8 +82,7 @@ def _make_entry(app: Windlass, name: str, raw: Mapping[str, Any], owner: str) ->
         task=task,
         queue=message.queue,
         body=message.body,
-        # Who declares it is another process each time.
-        headers=msgspec.structs.replace(message.headers, origin=None),
+        headers=message.headers,
         owner=owner,
         priority=message.priority,
         delay_ms=delay_ms,
@@ -118,7 +115,7 @@ def _check_keys(raw: object) -> None:
 
 
 def _call(
-    app: Windlass, name: str, raw: Mapping[str, Any]
+    app: Windlass, schedule: str, name: str, raw: Mapping[str, Any]
 ) -> tuple[Message, int | None, int | None]:
     """Build the message of the call; returns it with its delay and time to live, milliseconds."""
     options = dict(raw.get("options") or {})
@@ -132,7 +129,16 @@ def _call(
         text = "option 'expires' is a time; expected seconds (or a timedelta) after each fire."
         raise ScheduleError(text)
     prefix = bytes((1, 48 + outgoing.priority)).ljust(PREFIX_SIZE, b"\0")
-    return decode_message("", prefix + outgoing.tail), outgoing.delay_ms, outgoing.ttl_ms
+    message = decode_message(outgoing.id, prefix + outgoing.tail)
+    # Who declares it is another process each time.
+    message.headers.origin = None
+    seals = sending.sealing_in(app.conf.current)
+    if seals is not None:
+        # Apps without signing do without it.
+        from windlass.sealing.schedules import sealed_for_schedule  # noqa: PLC0415
+
+        message = sealed_for_schedule(seals, schedule, message, prefix + outgoing.tail)
+    return message, outgoing.delay_ms, outgoing.ttl_ms
 
 
 def timing_of(app: Windlass, schedule: Any, relative: bool, timezone: object) -> Timing:

@@ -189,13 +189,20 @@ class Compiler:
             if plan.compression is not None and len(body) >= compression.MIN_BYTES:
                 headers.content_encoding = plan.compression
                 body = compression.compress(body, plan.compression)
-            times.tail = messages.encode_tail(plan.address, headers, body)
+            times.tail = plan.tail(step.id, headers, body)
             if signals.after_task_publish.connections:
                 self.published.append(Call(sig.task, task, args, kwargs, own))
             return times
         tells = hole.fails == "chord" and "errbacks" in plan.embed
         errbacks = plan.encode(plan.embed) if tells else b""
-        return make_release(times, sig.task, headers, body, hole=hole, errbacks=errbacks)
+        if plan.seals is None:
+            return make_release(times, sig.task, headers, body, hole=hole, errbacks=errbacks)
+        # Apps without signing do without it.
+        from windlass.sealing.releases import sealed_release  # noqa: PLC0415
+
+        headers.seal = "m" if hole.takes == "nothing" else "j"
+        release = make_release(times, sig.task, headers, body, hole=hole, errbacks=errbacks)
+        return sealed_release(plan.seals, entry.source, release, body, hole)
 
     def _plan(
         self,

@@ -36,6 +36,14 @@ class Reason(StrEnum):
     UNSUPPORTED_VERSION = "unsupported_version"
     #: The task raised Reject(requeue=False).
     REJECTED = "rejected"
+    #: message_signing is "require" and it is not signed.
+    UNSIGNED = "unsigned"
+    #: message_encryption is "require" and it is not encrypted.
+    UNENCRYPTED = "unencrypted"
+    #: It was altered since it was signed or encrypted, or belongs to another task, id or queue.
+    BAD_SIGNATURE = "bad_signature"
+    #: It names a key that the worker does not have.
+    UNKNOWN_KEY = "unknown_key"
 
 
 class DeadLetter(msgspec.Struct, kw_only=True, frozen=True):

@@ -9,6 +9,9 @@
     6+n     rest  the value; with `result_extended` the list [value, args, kwargs]; compressed if
                   the header says how
 
+Where outcomes are signed or encrypted the marker is 's', the header has state and date only, and
+the rest is the whole of the above, sealed (`windlass.results.sealed`).
+
 So a state can be read where the value's content type is refused, and a backend knows whether an
 outcome ends a wait by looking at one byte.
 """
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -30,7 +33,12 @@ from windlass.serializers.own import OwnSerializer
 from windlass.serializers.registry import decode, decode_marked, serializer_named
 from windlass.states import EXCEPTION_STATES, FAILURE, READY_STATES, RETRY, REVOKED, SUCCESS
 
+if TYPE_CHECKING:
+    from windlass.sealing.seals import Seals
+
 _HEADER_AT = 6
+#: Marker of an outcome that is signed or encrypted.
+SEALED = b"s"
 #: A compressed value may grow to so much unless the caller says otherwise.
 MAX_UNPACKED_BYTES = 64 * 1024 * 1024
 #: Longest end of a traceback that is kept when an outcome is over the size cap, in characters.
@@ -64,6 +72,7 @@ class About(msgspec.Struct, kw_only=True, frozen=True):
         compression: How a value above 1 KiB is made smaller, None: it is not.
         children: Ids of the tasks that were sent by this one.
         extended: With `result_extended`.
+        seals: What signs and encrypts, None: nothing does.
     """
 
     now_ms: int = 0
@@ -74,6 +83,7 @@ class About(msgspec.Struct, kw_only=True, frozen=True):
     parent_id: str | None = None
     group_id: str | None = None
     extended: Extended | None = None
+    seals: Seals | None = None
 
 
 _encode_header = msgspec.json.Encoder().encode
@@ -105,7 +115,9 @@ def encode_state(
     raw = _assemble(state, value, about, serializer, traceback_text)
     if about.max_bytes is not None and len(raw) > about.max_bytes:
         raise _too_large(task_id, len(raw), about.max_bytes)
-    return raw if about.compression is None else _smaller(raw, about.compression)
+    if about.compression is not None:
+        raw = _smaller(raw, about.compression)
+    return raw if about.seals is None else _sealed(task_id, raw, about.seals)
 
 
 def encode_failure(
@@ -122,7 +134,8 @@ def encode_failure(
         serializer = serializer_named(about.serializer)
         text = traceback_text and _text(traceback_text)[-_TRACEBACK_LIMIT:]
         bare = msgspec.structs.replace(about, extended=None, children=())
-        return _assemble(state, exceptions.summarise(exc), bare, serializer, text)
+        raw = _assemble(state, exceptions.summarise(exc), bare, serializer, text)
+        return raw if about.seals is None else _sealed(task_id, raw, about.seals)
 
 
 def encode_retry(
@@ -163,7 +176,11 @@ def status_of(raw: bytes) -> str:
 
 
 def decode_meta(
-    task_id: str, raw: bytes, accept: Collection[str], max_bytes: int = MAX_UNPACKED_BYTES
+    task_id: str,
+    raw: bytes,
+    accept: Collection[str],
+    max_bytes: int = MAX_UNPACKED_BYTES,
+    seals: Seals | None = None,
 ) -> ResultMeta:
     """Decode an outcome; exceptions are rebuilt.
 
@@ -172,11 +189,18 @@ def decode_meta(
         raw: As stored.
         accept: Names or content types that may be decoded.
         max_bytes: What a compressed value may grow to.
+        seals: What the settings say about signing and encryption, None: nothing.
 
     Raises:
         ContentDisallowed: The value's content type is not accepted.
         DecodeError: The bytes are not an outcome.
+        SecurityError: It is not signed or encrypted as it has to be.
     """
+    if seals is not None or raw[:1] == SEALED:
+        # Who reads plain results does without it.
+        from windlass.results.sealed import opened  # noqa: PLC0415
+
+        raw = opened(task_id, raw, seals)
     header, value_at = _open(raw)
     data = raw[value_at:]
     if header.encoding is not None:
@@ -228,6 +252,16 @@ def _assemble(
             serializer.encode(value, parts),
         )
     )
+
+
+def _sealed(task_id: str, raw: bytes, seals: Seals) -> bytes:
+    if not seals.seals:
+        return raw
+    # As in `decode_meta`.
+    from windlass.results.sealed import sealed  # noqa: PLC0415
+
+    header = _open(raw)[0]
+    return sealed(task_id, raw, _header_bytes(_Header(header.status, header.date_done)), seals)
 
 
 def _smaller(raw: bytes, encoding: str) -> bytes:

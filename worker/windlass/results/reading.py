@@ -202,8 +202,9 @@ class ResultReader(ResultTree):
         raw = self._look()
         if raw is None:
             return ResultMeta(task_id=self.id, status=states.PENDING)
-        cap_bytes = self.app.conf.current.result_max_size_bytes
-        meta = codec.decode_meta(self.id, raw, self._accepted(), cap_bytes)
+        settings = self.app.conf.current
+        cap_bytes = settings.result_max_size_bytes
+        meta = codec.decode_meta(self.id, raw, self._accepted(), cap_bytes, settings.seals)
         if self._final is not None:
             self._meta = meta
         return meta

@@ -48,7 +48,8 @@ def retry(run: Run, pending: PendingRetry) -> Outgoing:
         expires_at_ms=run.request.expires_ms or None,
     )
     address = messages.address(message.queue, run.head.task)
-    message.tail = messages.encode_tail(address, headers, _retry_body(run, pending, headers))
+    body = _retry_body(run, pending, headers)
+    message.tail = _tail(run, address, headers, body)
     when = {"expires": options.get("expires")}
     if isinstance(pending.retry.when, datetime):
         when["eta"] = pending.retry.when
@@ -58,6 +59,20 @@ def retry(run: Run, pending: PendingRetry) -> Outgoing:
         message.expires_at_ms = None
     sending.set_times(message, when, settings)
     return message
+
+
+def _tail(run: Run, address: bytes, headers: Headers, body: bytes) -> bytes:
+    """Build the tail of a retry, sealed anew as the settings say now."""
+    seals = sending.sealing_in(run.spec.settings)
+    if seals is None:
+        if headers.seal is not None:
+            headers = msgspec.structs.replace(headers, seal=None)
+        return messages.encode_tail(address, headers, body)
+    # Workers without signing do without it.
+    from windlass.sealing.places import MESSAGE, seal_tail  # noqa: PLC0415
+
+    head = messages.encode_tail(address, msgspec.structs.replace(headers, seal=MESSAGE), b"")
+    return seal_tail(seals, run.message.id, head, body)
 
 
 def _retry_headers(

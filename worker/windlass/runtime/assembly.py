@@ -221,6 +221,7 @@ class _Builder:
             stores_results=settings.results_enabled,
             serializer=settings.result_serializer,
             clock=self._clock,
+            seals=settings.seals,
         )
 
     def _crew(self, spawner: Spawner) -> Crew:

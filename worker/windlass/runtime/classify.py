@@ -37,7 +37,11 @@ def returned(run: Run, value: Any) -> Outcome:
         sent = callbacks.on_success(run, value) if request.callbacks else callbacks.NOTHING
         stores = spec.stores if request.ignore_result is None else _stores(run)
         result = codec.encode_success(request.id or "", value, about(run)) if stores else None
-        part = None if request.then is None else steps.succeeded(request.then, value, result)
+        part = (
+            None
+            if request.then is None
+            else steps.succeeded(request.then, value, result, spec.settings.seals)
+        )
         grows: callbacks.Grows = ()
         if part is not None and "added" in request.__dict__:
             sent, grows = callbacks.with_added(run, part.then, sent)
@@ -113,6 +117,7 @@ def about(run: Run) -> codec.About:
         parent_id=request.parent_id,
         group_id=request.group,
         extended=_extended(run) if spec.settings.result_extended else None,
+        seals=spec.settings.seals,
     )
 
 
@@ -205,7 +210,9 @@ def _rejected(run: Run, error: Reject) -> Outcome:
         text = format_traceback(error)
         result = codec.encode_failure(run.message.id, error, text, about(run))
     detail = repr(error.reason) if error.reason is not None else ""
-    failure = b"" if run.request.then is None else steps.failure_of(run.message.id, error)
+    failure = b""
+    if run.request.then is not None:
+        failure = steps.failure_of(run.message.id, error, seals=run.spec.settings.seals)
     return Buried("rejected", detail, result, failure)
 
 
@@ -227,7 +234,14 @@ def _failure(run: Run, error: BaseException) -> Outcome:
     reports.failed(run, error)
     part = None
     if request.then is not None:
-        part = steps.failed(request.then, run.message.id, error, states.FAILURE, einfo.traceback)
+        part = steps.failed(
+            request.then,
+            run.message.id,
+            error,
+            states.FAILURE,
+            einfo.traceback,
+            run.spec.settings.seals,
+        )
     if part is not None or sent.continuations:
         return Stepped(states.FAILURE, result, sent.messages, part, sent.continuations)
     return Finished(states.FAILURE, result, sent.messages)

@@ -19,7 +19,7 @@ import msgspec
 
 from windlass import context, signals, states
 from windlass.context import Context
-from windlass.errors import ContentDisallowed, DecodeError, SerializationError
+from windlass.errors import ContentDisallowed, DecodeError, SecurityError, SerializationError
 from windlass.run_spec import RunSpec, spec_of, spec_under
 from windlass.runtime import classify
 from windlass.runtime.opening import Head, Opener, decode_problem, timelimit_of
@@ -107,6 +107,8 @@ class Executor:
         )
         #: Bodies of JSON in messages of at most so many bytes are decoded the short way.
         self._plain_below = self._settings.task_max_size_bytes + _MARGIN if is_json_fine else -1
+        #: What opens sealed bodies; None where none may come, nor has to.
+        self._seals = self._settings.seals
         self._loops: LoopRunner | None = None
         self._lock = threading.Lock()
 
@@ -239,6 +241,11 @@ class Executor:
                 return self._without_task(message, head, body)
         if raw[14:20] != _NO_TIME and _is_expired(message):
             return classify.expired(self._open_run(message, head, body, task, ((), {}, {})))
+        if head.is_sealed or self._seals is not None:
+            try:
+                body = self._unsealed(message, head, body)
+            except SecurityError as error:
+                return Buried(error.reason, str(error))
         is_plain = head.is_json and len(raw) <= self._plain_below
         plain = decode_plain_body(body) if is_plain else None
         parts = plain or self._decode(raw, head, body)
@@ -261,8 +268,19 @@ class Executor:
             return Unknown(head.task)
         from windlass.runtime import failing  # noqa: PLC0415 - for workflows that fail only
 
+        try:
+            body = self._unsealed(message, head, body)
+        except SecurityError as error:
+            return Buried(error.reason, str(error))
         now_ms = int(monotonic() * 1000.0 + message.clock_offset_ms)
         return failing.outcome_of(self._app, message, head, body, now_ms)
+
+    def _unsealed(self, message: RunRequest, head: Head, body: bytes) -> bytes:
+        if not head.is_sealed and self._seals is None:
+            return body
+        from windlass.sealing.opening import open_message  # noqa: PLC0415 - where it is used only
+
+        return open_message(self._seals, message.id, message.raw, body, head.headers)
 
     def _decode(self, raw: bytes, head: Head, body: bytes) -> tuple[Any, Any, Any] | Buried:
         settings = self._settings

@@ -14,7 +14,7 @@ import msgspec
 from windlass import events, states
 from windlass.context import Context
 from windlass.continuations import Failure, Part
-from windlass.errors import ChordError, ContentDisallowed, DecodeError
+from windlass.errors import ChordError, ContentDisallowed, DecodeError, SecurityError
 from windlass.log import get_logger
 from windlass.released import PICKLED_PARTS, open_failing_body
 from windlass.results import codec, exceptions
@@ -47,12 +47,20 @@ def outcome_of(app: Windlass, message: RunRequest, head: Head, body: bytes, now_
         failure = Failure.decode(told)
     except msgspec.DecodeError as problem:
         return Buried("undecodable", f"The failure that it tells of cannot be read: {problem}.")
+    seals = app.conf.current.seals
+    if seals is not None or failure.error[:1] == b"S":
+        from windlass.sealing.opening import open_failure  # noqa: PLC0415 - where it is used only
+
+        try:
+            failure = open_failure(seals, failure)
+        except SecurityError as problem:
+            return Buried(problem.reason, str(problem))
     error, state = _error_of(failure), failure.state
     if kind == "chord":
         cause, state = error, states.FAILURE
         error = ChordError(f"Dependency {failure.id} raised {cause!r}")
         error.__cause__ = cause
-        told = steps.failure_of(message.id, error, state, failure.traceback)
+        told = steps.failure_of(message.id, error, state, failure.traceback, seals)
     result = None
     if _stores_errors(app, task, head):
         result = codec.encode_failure(
@@ -92,6 +100,7 @@ def _about(app: Windlass, head: Head, now_ms: int) -> codec.About:
         max_bytes=settings.result_max_size_bytes,
         parent_id=headers.parent_id,
         group_id=headers.group,
+        seals=settings.seals,
     )
 
 

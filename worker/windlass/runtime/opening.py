@@ -48,15 +48,17 @@ class Head:
         headers: As sent; shared between messages, not to be changed.
         fields: What the headers say, as fields of a request; without timelimit, a list.
         is_json: The body is JSON, as it is.
+        is_sealed: It is signed or encrypted: to be opened before anything else.
     """
 
-    __slots__ = ("fields", "headers", "is_json", "queue", "task")
+    __slots__ = ("fields", "headers", "is_json", "is_sealed", "queue", "task")
 
     def __init__(self, queue: str, task: str, headers: Headers) -> None:
         self.queue = queue
         self.task = task
         self.headers = headers
         self.fields = _fields(task, queue, headers)
+        self.is_sealed = headers.seal is not None
         is_plain = headers.content_encoding is None
         self.is_json = is_plain and headers.content_type == JsonSerializer.content_type
 

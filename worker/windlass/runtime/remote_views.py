@@ -214,6 +214,8 @@ def _info(context: Context, held: Held) -> dict[str, Any]:
 
 def _arguments(headers: Headers, body: bytes) -> tuple[Any, Any]:
     content_type = headers.content_type
+    if headers.seal is not None:
+        return "<sealed>", "<sealed>"
     if content_type not in _SAFE or headers.content_encoding or len(body) > MAX_BODY_BYTES:
         text = f"<{len(body):,} bytes of {content_type}>"
         return text, text

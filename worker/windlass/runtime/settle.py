@@ -7,6 +7,7 @@ Next in the walk: `windlass.runtime.exchange`.
 from __future__ import annotations
 
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -31,6 +32,9 @@ from windlass.runtime.broker_clock import BrokerClock
 from windlass.runtime.hand import Entry
 from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Returned, Stepped
 
+if TYPE_CHECKING:
+    from windlass.sealing.seals import Seals
+
 
 class Unfenced(msgspec.Struct, kw_only=True, gc=False):
     """The outcome of a message that was acknowledged at start: stored and sent without a lease."""
@@ -50,6 +54,7 @@ class Settler:
         stores_results: Whether there is a result backend.
         serializer: The result serializer's name.
         clock: Dates the outcomes that are made here.
+        seals: What signs and encrypts them, None: nothing does.
     """
 
     def __init__(
@@ -60,8 +65,10 @@ class Settler:
         stores_results: bool,
         serializer: str,
         clock: BrokerClock,
+        seals: Seals | None = None,
     ) -> None:
         self._worker_id = worker_id
+        self._seals = seals
         self._ttl_ms = ttl_ms
         self._stores_results = stores_results
         self._serializer = serializer
@@ -224,14 +231,14 @@ class Settler:
         facts = entry.facts
         if not facts.stores_errors:
             return None
-        about = codec.About(now_ms=self._now_ms(), serializer=self._serializer)
+        about = codec.About(now_ms=self._now_ms(), serializer=self._serializer, seals=self._seals)
         return self.stored(codec.encode_failure(entry.id, error, None, about, state))
 
     def started(self, entry: Entry, meta: dict[str, object]) -> StoredResult | None:
         """Encode STARTED; None without a backend."""
         if not self._stores_results or entry.facts.ignores_result:
             return None
-        about = codec.About(now_ms=self._now_ms(), serializer=self._serializer)
+        about = codec.About(now_ms=self._now_ms(), serializer=self._serializer, seals=self._seals)
         return self.stored(codec.encode_state(entry.id, states.STARTED, meta, about))
 
     def stored(self, payload: bytes | None) -> StoredResult | None:

@@ -7,15 +7,20 @@ Next in the walk: `windlass.runtime.settle`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from windlass import states
 from windlass.continuations import Failure, Part
-from windlass.errors import EncodeError, TaskError
+from windlass.errors import EncodeError, SecurityError, TaskError
 from windlass.messages import Then, then_of
 from windlass.released import value_piece
 from windlass.results import exceptions
 from windlass.results.codec import value_in
 from windlass.runtime.outcome import Finished, Stepped
 from windlass.serializers import registry
+
+if TYPE_CHECKING:
+    from windlass.sealing.seals import Seals
 
 #: Longest end of a traceback that followers get, in characters.
 _TRACEBACK_LIMIT = 4_000
@@ -24,24 +29,43 @@ _ERROR_LIMIT = 64 * 1024
 _JSON = registry.serializer_named("json")
 
 
-def succeeded(then: Then, value: object, result: bytes | None) -> Part:
+def succeeded(then: Then, value: object, result: bytes | None, seals: Seals | None = None) -> Part:
     """Build the part of a task that returned a value.
 
     Args:
         then: Which part it is.
         value: What it returned.
         result: Its encoded outcome, in which the value may be encoded already.
+        seals: What signs and encrypts, for a next step that wants its values sealed.
 
     Raises:
         EncodeError: The value has no representation in the serializer of the next step.
+        SecurityError: It is to be sealed, and signing and encryption are off here.
     """
     pieces = []
     for marker in then.formats:
+        if marker.isupper():
+            pieces.append(_sealed(then, value, marker.lower(), seals))
+            continue
         encoded = None if result is None else value_in(result, marker)
         if encoded is None:
             encoded = registry.encode_marked(value, marker)
         pieces.append(value_piece(encoded, marker))
     return Part(then=then, values=tuple(pieces))
+
+
+def _sealed(then: Then, value: object, marker: str, seals: Seals | None) -> bytes:
+    # Workflows without signing do without it.
+    from windlass.sealing import places  # noqa: PLC0415
+
+    if seals is None:
+        raise SecurityError(
+            "unsigned",
+            "What comes after this task wants its value signed or encrypted, and message_signing "
+            "and message_encryption are off here. Expected 'verify' and 'decrypt' at least.",
+        )
+    encoded = registry.encode_marked(value, marker)
+    return places.seal_value(seals, then.id, then.index, marker, encoded)
 
 
 def failed(
@@ -50,9 +74,10 @@ def failed(
     error: BaseException,
     state: str = states.FAILURE,
     traceback: str | None = None,
+    seals: Seals | None = None,
 ) -> Part:
     """Build the part of a task that failed, or was revoked."""
-    return Part(then=then, failure=failure_of(message_id, error, state, traceback))
+    return Part(then=then, failure=failure_of(message_id, error, state, traceback, seals))
 
 
 def failure_of(
@@ -60,6 +85,7 @@ def failure_of(
     error: BaseException,
     state: str = states.FAILURE,
     traceback: str | None = None,
+    seals: Seals | None = None,
 ) -> bytes:
     """Encode what followers are told of a failure; it always succeeds."""
     try:
@@ -70,7 +96,12 @@ def failure_of(
         encoded = _JSON.encode(exceptions.summarise(error))
     if traceback is not None:
         traceback = traceback.encode(errors="backslashreplace").decode()[-_TRACEBACK_LIMIT:]
-    return Failure(message_id, state, b"j" + encoded, traceback).encode()
+    failure = Failure(message_id, state, b"j" + encoded, traceback)
+    if seals is not None and seals.seals:
+        from windlass.sealing.opening import seal_failure  # noqa: PLC0415 - as above
+
+        failure = seal_failure(seals, failure)
+    return failure.encode()
 
 
 def ignored(then: Then, message_id: str) -> Part:

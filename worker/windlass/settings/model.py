@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from windlass.settings import fields
 from windlass.settings.local_time import LocalTime
+from windlass.settings.security import SecuritySettings
 
 DEFAULT_PUBLISH_RETRY_POLICY: Mapping[str, float | None] = {
     "max_retries": 3,
@@ -359,7 +360,9 @@ class BeatSettings(_Group):
     that do not say `starting_deadline`. None: it is fired however late."""
 
 
-class Settings(BrokerSettings, TaskSettings, ResultSettings, WorkerSettings, BeatSettings):
+class Settings(
+    BrokerSettings, TaskSettings, ResultSettings, WorkerSettings, BeatSettings, SecuritySettings
+):
     """All settings, frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=False)
@@ -371,11 +374,12 @@ class Settings(BrokerSettings, TaskSettings, ResultSettings, WorkerSettings, Bea
         return backend is not None and not backend.startswith(DISABLED_BACKENDS)
 
 
-GROUPS: tuple[type[_Group], ...] = (
+GROUPS: tuple[type[BaseModel], ...] = (
     BrokerSettings,
     TaskSettings,
     ResultSettings,
     WorkerSettings,
     BeatSettings,
+    SecuritySettings,
 )
 NAMES: frozenset[str] = frozenset(Settings.model_fields)
