@@ -8,8 +8,8 @@ from importlib.resources import files
 
 ENTRY = re.compile(r"^-- (KEYS|ARGV)\[(\d+)(?:\.\.(\d*))?\]")
 USE = re.compile(r"\b(KEYS|ARGV)\[([^\]]+)\]")
-#: Functions of the library that are given the index of the first of their keys.
-BY_INDEX = ("targets(", "give(", "declare_all(")
+#: Functions that are given the index of the first of their keys.
+BY_INDEX = ("targets(", "give(", "declare_all(", "unpack(KEYS,")
 #: At the end of an entry: more of them follow, as often as needed.
 REPEATED = re.compile(r"; then\b")
 

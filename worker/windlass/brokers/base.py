@@ -170,6 +170,7 @@ class Fetched(msgspec.Struct, kw_only=True, gc=False):
     parked: dict[str, int] = {}
     paused: tuple[str, ...] = ()
     stamps: StampMarks | None = None
+    is_step: bool = False
 
 
 class QueueDepth(msgspec.Struct, kw_only=True, frozen=True):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from windlass.brokers.base import Done, StepDone
+from windlass.brokers.base import Done, FetchRequest, StepDone
 from windlass.continuations import Continuation, Part, Release
 from windlass.messages import Outgoing
 from windlass.redis_store.keys import Keys
@@ -24,6 +24,8 @@ from windlass.redis_store.resp import Argument
 from windlass.redis_store.scripts import outcome_script, script
 
 _pack = msgspec.msgpack.Encoder().encode
+#: A step of a worker of more queues is not leased in its commit: there is too much to look at.
+STEP_QUEUES = 8
 Fields = list[Argument]
 
 
@@ -110,6 +112,33 @@ def done_with_parts(keys: Keys, now: str, queue: str, ended: Sequence[StepDone])
     return outcome_script("commit_with_parts", keys).command(touched, args)
 
 
+def done_and_next(keys: Keys, now: str, item: StepDone, request: FetchRequest) -> bytes | None:
+    """Pack the end of a step with the lease of what it releases.
+
+    Returns:
+        None where it cannot be that: see `lua/commit_step.lua`, which finds out the rest.
+    """
+    part, queue = item.part, item.queue
+    if part is None or part.failure or part.then.queues != (queue,) or len(part.then.formats) > 1:
+        return None
+    if queue not in request.queues or len(request.queues) > STEP_QUEUES:
+        return None
+    q, then = keys.queue(queue), part.then
+    touched = [
+        keys.messages, keys.attempts, q.leased, q.leases, q.grants, q.left, q.stats, q.record,
+        keys.waiting, keys.result(item.id), keys.queues, keys.thens, keys.then(then.id),
+        keys.cordon, keys.revoked, keys.stamps_generation,
+    ]  # fmt: skip
+    for name in request.queues:
+        touched += keys.queue(name).by_urgency
+    args = (
+        now, keys.done_prefix, int(item.duration_ms * 1000), queue, item.id, item.token,
+        *result_args(item.result), then.id, _value(part), request.worker_id, request.lease_ms,
+        request.stamps_seen, len(request.queues),
+    )  # fmt: skip
+    return outcome_script("commit_step", keys).command(touched, args)
+
+
 def part_bytes(item: StepDone) -> int:
     """Size of what one message brings to a call of `done_with_parts`, for cutting them up."""
     size = 0 if item.result is None else len(item.result.payload)
@@ -157,10 +186,27 @@ def deliver(
 
 
 def start(
-    keys: Keys, now: str, messages: Sequence[Outgoing], continuations: Sequence[Continuation]
+    keys: Keys,
+    now: str,
+    messages: Sequence[Outgoing],
+    continuations: Sequence[Continuation],
+    *,
+    is_again: bool = False,
 ) -> bytes:
-    """Pack the start of a workflow that fits into one call."""
-    return _start(keys, now, messages, [(each.id, declared(each, now)) for each in continuations])
+    """Pack the start of a workflow that fits into one call.
+
+    Args:
+        keys: Of the keyspace.
+        now: As scripts take it.
+        messages: The first ones.
+        continuations: All of them.
+        is_again: An earlier try may have started it: nothing is done if there is a trace of it.
+    """
+    declarations = [(each.id, declared(each, now)) for each in continuations]
+    traces = [message.id for message in messages] if is_again else []
+    if is_again:
+        traces += [release.id for each in continuations for release in each.releases]
+    return _start(keys, now, messages, declarations, traces)
 
 
 def starts(keys: Keys, now: str, continuations: Sequence[Continuation]) -> Iterable[bytes]:
@@ -194,13 +240,16 @@ def _start(
     now: str,
     messages: Sequence[Outgoing],
     declarations: Sequence[tuple[str, Fields]],
+    traces: Sequence[str] = (),
 ) -> bytes:
     targets = Targets(keys, (message.queue for message in messages))
     touched = [keys.messages, keys.queues, keys.thens, *targets.keys]
-    args: list[Argument] = [now, targets.names, len(messages), *message_args(messages, now)]
+    args: list[Argument] = [now, targets.names, _pack(traces) if traces else b"", len(messages)]
+    args += message_args(messages, now)
     for id_, fields in declarations:
         touched.append(keys.then(id_))
         args += fields
+    touched += map(keys.result, traces)
     return script("declare").command(touched, args)
 
 

@@ -27,6 +27,11 @@ COALESCE_S = 0.003
 #: After a step brought the next one and nothing else, the queue is left alone so long, seconds:
 #: the next commit asks again, most likely before.
 QUIET_S = 0.003
+#: Steps of workflows may follow each other so long, seconds, each leased in the commit of the one
+#: before, until a fetch looks at the queues again.
+STEPS_S = 0.01
+#: So long no step is tried that way, seconds, after one could not be: other messages are waiting.
+NO_STEPS_S = 0.05
 #: A waiting worker looks again at least this often, seconds.
 WAIT_S = 5.0
 #: A wait that is to end and does not is interrupted again after so long, seconds.
@@ -89,6 +94,8 @@ class Traffic:
         self._next_fetch_at = 0.0
         self._departed_at = 0.0
         self._quiet_until = 0.0
+        #: Steps are leased in a commit from here to there.
+        self._steps_from = self._steps_until = 0.0
         self._expects_next = self._brings_next = False
         self._waker_wants = 0
         self._stamps_seen = 0
@@ -196,12 +203,21 @@ class Traffic:
         has_parcel = self.settlements or self.started or self.unfenced or self._reap or self._unpark
         if may_fetch or (has_parcel and now >= self._flush_at) or self._reap or self._unpark:
             self._departed_at = now
-            self._submit(self._request(want) if may_fetch else None)
+            step_only = may_fetch and self._may_skip_look(now)
+            self._submit(self._request(want, step_only=step_only) if may_fetch else None)
+
+    def _may_skip_look(self, now: float) -> bool:
+        """Whether it is enough to lease what a lone step releases."""
+        return (
+            self._expects_next
+            and len(self.settlements) == 1
+            and self._steps_from <= now < min(self._steps_until, self.next_due_at)
+        )
 
     def _wait_s(self, now: float) -> float:
         return min(WAIT_S, max(0.001, self.next_due_at - now))
 
-    def _request(self, want: int) -> FetchRequest:
+    def _request(self, want: int, *, step_only: bool = False) -> FetchRequest:
         terms = self._terms
         return FetchRequest(
             worker_id=terms.worker_id,
@@ -211,6 +227,7 @@ class Traffic:
             wait_ms=round(WAIT_S * 1000),
             strict=terms.strict,
             stamps_seen=self._stamps_seen,
+            step_only=step_only,
         )
 
     def _submit(self, request: FetchRequest | None) -> None:
@@ -255,11 +272,14 @@ class Traffic:
             log.warning(events.LEASES_REAPED, messages=answer.reaped, queues=job.reap)
         if answer.unparked:
             log.info(events.TASKS_UNPARKED, messages=answer.unparked, queues=job.unpark)
-        if answer.fetched is not None:
+        if answer.fetched is not None and job.request is not None:
             self._on_fetched(answer.fetched, answer.at)
-            if self._brings_next and job.request is not None:
+            if self._brings_next:
                 is_all = 0 < len(answer.fetched.deliveries) < job.request.want
+                is_all = is_all or answer.fetched.is_step
                 self._quiet_until = answer.at + QUIET_S if is_all else 0.0
+            if job.request.step_only and not answer.fetched.is_step:
+                self._steps_from = answer.at + NO_STEPS_S
         return True
 
     def on_woken(self, woken: Woken) -> None:
@@ -279,6 +299,9 @@ class Traffic:
     def _on_fetched(self, fetched: Fetched, at: float) -> None:
         state = self._state
         state.fetched_total += len(fetched.deliveries)
+        if fetched.is_step:
+            return
+        self._steps_until = at + STEPS_S
         due_ms = fetched.next_due_ms
         self.next_due_at = at + (due_ms - fetched.now_ms) / 1000 if due_ms else float("inf")
         self.is_registered = not fetched.deliveries and not fetched.cordoned
