@@ -29,15 +29,20 @@ class PublishRetry(msgspec.Struct, frozen=True, kw_only=True):
         for attempt in range(self.max_retries):
             yield min(self.interval_start + attempt * self.interval_step, self.interval_max)
 
-    async def acall(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Await the call, again while the broker cannot be reached and tries are left."""
+    async def acall(self, call: Callable[[bool], Awaitable[T]]) -> T:
+        """Await the call, again while the broker cannot be reached and tries are left.
+
+        It is told whether an earlier try may have done it.
+        """
         import asyncio  # noqa: PLC0415 - 5 MB that a worker of plain tasks has no use for
 
+        is_again = False
         for pause_s in self.pauses():
             try:
-                return await call()
+                return await call(is_again)
             except BrokerAccessError:
                 raise
             except OperationalError:
                 await asyncio.sleep(pause_s)
-        return await call()
+                is_again = True
+        return await call(is_again)

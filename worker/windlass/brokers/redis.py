@@ -6,10 +6,7 @@ Next in the walk: `windlass.redis_store.commands`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,19 +18,19 @@ from windlass.brokers.base import (
     ControlMessage,
     Fetched,
     FetchRequest,
-    HandBack,
     Settlement,
     StoredResult,
 )
 from windlass.brokers.publish_retry import PublishRetry
 from windlass.brokers.redis_continuations import Continuations
+from windlass.brokers.redis_exchange import Exchanges, SentStep
+from windlass.brokers.redis_sending import RedisSending
 from windlass.brokers.redis_upkeep import Upkeep
-from windlass.continuations import Continuation, Part, Waiting
-from windlass.errors import BrokerAccessError, BrokerError, OperationalError
-from windlass.messages import Outgoing
+from windlass.continuations import Part, Waiting
+from windlass.errors import OperationalError
 from windlass.redis_store.async_connection import AsyncLinks
-from windlass.redis_store.commands import Commands, EnqueueCall, SettleCall, checked, fresh
-from windlass.redis_store.connection import Links, server_error
+from windlass.redis_store.commands import Commands
+from windlass.redis_store.connection import Links
 from windlass.redis_store.health import read_health
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import packed
@@ -53,7 +50,7 @@ def _no_result(_id: str) -> StoredResult | None:
 __all__ = ["PublishRetry", "RedisBroker"]
 
 
-class RedisBroker:
+class RedisBroker(RedisSending):
     """Implements `windlass.brokers.base.Broker`.
 
     Args:
@@ -90,99 +87,12 @@ class RedisBroker:
         self.retry = retry or PublishRetry()
         self.continuations = Continuations(self.links, self.keys, self.commands)
         self._upkeep = Upkeep(self.links, self.keys, self.commands, self.continuations)
-        self._confirm_ms = confirm_ms
-        # The write makes WAIT count what an earlier try has stored over another connection, too.
-        mark, wait = packed("SET", self.keys.confirm, "1"), packed("WAIT", 1, confirm_ms)
-        self._confirm = (mark, wait) if confirm_ms else ()
+        self._exchanges = Exchanges(self.links, self.commands, self.continuations, self._prepared)
+        self._confirm_within(confirm_ms)
         self._revoker = Revoker(self.links, self.keys, self.continuations.finish)
         self._wake: WakeLink | None = None
         self._control: ChannelLink | None = None
         self._turn = -1
-
-    # -- sending ---------------------------------------------------------------------------------
-
-    def enqueue(
-        self,
-        messages: Sequence[Outgoing],
-        retry: PublishRetry | None = None,
-        continuations: Sequence[Continuation] = (),
-    ) -> list[bool]:
-        """Store messages; safe to repeat, since an id that is already there is left as it is.
-
-        Args:
-            messages: Any number.
-            retry: Instead of the broker's own policy.
-            continuations: Stored before the first message.
-
-        Raises:
-            OperationalError: The broker could not be reached, after the retries.
-            BrokerAccessError: It refuses user, password or command; that is not tried again.
-            BrokerFullError: It is out of memory; it says how many were stored, if any.
-        """
-        if len(messages) == 1 and not continuations:
-            commands = (self.commands.enqueue_one(messages[0]), *self._confirm)
-            call = self.links.call
-            return [not self._with_retry(lambda: self._confirmed(call(commands)), retry)[0]]
-        calls, replies = [], []
-        for phase in self._phases(messages, continuations):
-            replies += self._with_retry(partial(self._try_enqueue, phase), retry)
-            calls += phase
-        return fresh(calls, replies, len(messages))
-
-    def _phases(
-        self, messages: Sequence[Outgoing], continuations: Sequence[Continuation]
-    ) -> Iterable[list[EnqueueCall]]:
-        if continuations:
-            return self.continuations.phases(messages, continuations)
-        return [self.commands.enqueue(messages)] if messages else []
-
-    def _try_enqueue(self, calls: list[EnqueueCall]) -> list[Any]:
-        commands = [*(call.command for call in calls), *self._confirm]
-        return self._confirmed(checked(calls, self.links.try_call(commands)))
-
-    def _with_retry(self, call: Callable[[], list[Any]], retry: PublishRetry | None) -> list[Any]:
-        for pause_s in (retry or self.retry).pauses():
-            try:
-                return call()
-            except BrokerAccessError:
-                raise
-            except OperationalError:
-                self.links.close()
-                time.sleep(pause_s)
-        return call()
-
-    async def aenqueue(
-        self,
-        messages: Sequence[Outgoing],
-        retry: PublishRetry | None = None,
-        continuations: Sequence[Continuation] = (),
-    ) -> list[bool]:
-        """As `enqueue`, without blocking the event loop."""
-        calls, replies = [], []
-        for phase in self._phases(messages, continuations):
-            replies += await (retry or self.retry).acall(partial(self._atry_enqueue, phase))
-            calls += phase
-        return fresh(calls, replies, len(messages))
-
-    async def _atry_enqueue(self, calls: list[EnqueueCall]) -> list[Any]:
-        commands = [*(call.command for call in calls), *self._confirm]
-        return self._confirmed(checked(calls, await self.async_links.try_call(commands)))
-
-    def _confirmed(self, replies: list[Any]) -> list[Any]:
-        """Return the replies without those of `_confirm`.
-
-        Raises:
-            OperationalError: No replica has what was stored.
-        """
-        if not self._confirm:
-            return replies
-        if replies[-1] < 1:
-            raise OperationalError(
-                f"The broker stored the call, and no replica had it within {self._confirm_ms} ms: "
-                "broker_publish_confirm is 'replicated'. It is tried again, which stores it once. "
-                "Check that a replica follows."
-            )
-        return replies[: -len(self._confirm)]
 
     # -- working ---------------------------------------------------------------------------------
 
@@ -197,46 +107,13 @@ class RedisBroker:
                 runs out.
             BrokerError: A settlement was refused; the others were done, and nothing is fetched.
         """
-        calls = self.commands.settle(settlements)
-        commands = [call.command for call in calls]
-        if request is not None:
-            request = self._prepared(request)
-            commands.append(self.commands.fetch(request))
-        if not commands:
-            return [], None
-        replies = self.links.try_call(commands)
-        refusal = next((reply for reply in replies if isinstance(reply, Exception)), None)
-        if refusal is not None:
-            self._give_back(request, replies[-1])
-            self._finish(calls, replies)
-            raise server_error(refusal)
-        answered = zip(calls, replies, strict=False)
-        stale = [id_ for call, reply in answered for id_ in call.stale(reply)]
-        fetched = None if request is None else self.commands.fetched(request, replies[-1])
-        self._finish(calls, replies)
-        return stale, fetched
+        return self._exchanges.exchange(settlements, request)
 
-    def _finish(self, calls: Sequence[SettleCall], replies: Sequence[Any]) -> None:
-        """Send the rest of what commits have released in part: the many, or to unusual queues."""
-        ids = [
-            id_
-            for call, reply in zip(calls, replies, strict=False)
-            if call.unfinished is not None and not isinstance(reply, Exception)
-            for id_ in call.unfinished(reply)
-        ]
-        if ids or self.continuations.has_unfinished:
-            self.continuations.finish(ids)
-
-    def _give_back(self, request: FetchRequest | None, reply: Any) -> None:
-        """Hand back what was fetched beside a settlement that was refused: nobody will run it."""
-        if request is None or isinstance(reply, Exception):
-            return
-        taken = [
-            HandBack(id=item.id, queue=item.queue, token=item.token)
-            for item in self.commands.fetched(request, reply).deliveries
-        ]
-        with suppress(BrokerError):  # then their lease runs out
-            self.links.call([call.command for call in self.commands.settle(taken)])
+    def begin_step(
+        self, settlements: Sequence[Settlement], request: FetchRequest
+    ) -> SentStep | None:
+        """Send a lone step without waiting for the answer; None where that cannot be."""
+        return self._exchanges.begin_step(settlements, request)
 
     def wait(self, request: FetchRequest, timeout_s: float) -> Fetched | None:
         """Block on the wake lists of the queues, then fetch, also after the time-out."""

@@ -6,8 +6,9 @@ Next in the walk: `windlass.redis_store.continuing`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -35,6 +36,15 @@ class _Plan(NamedTuple):
     queues: list[str]
 
 
+#: The calls of a phase; told whether an earlier try may have done it.
+Phase = Callable[[bool], list[EnqueueCall]]
+
+
+def _declaration(command: bytes, is_again: bool) -> list[EnqueueCall]:
+    """No message of the workflow is sent yet: to declare it again changes nothing."""
+    return [EnqueueCall(command, ())]
+
+
 class Continuations:
     """Declares, delivers and looks after continuations of one keyspace."""
 
@@ -49,20 +59,25 @@ class Continuations:
 
     def phases(
         self, messages: Sequence[Outgoing], continuations: Sequence[Continuation]
-    ) -> Iterator[list[EnqueueCall]]:
-        """Yield the calls that start a workflow; each list is sent when the one before was done.
+    ) -> Iterator[Phase]:
+        """Yield what starts a workflow; each phase is sent when the one before was done.
 
         A small one is started in one step. Of a large one, what is declared when the client dies
         ends by the sweep: no message of it was sent.
         """
-        now = self._commands.now
         if continuing.is_small(messages, continuations):
-            command = continuing.start(self._keys, now, messages, continuations)
-            yield [EnqueueCall(command, range(len(messages)))]
+            yield partial(self._start, messages, continuations)
             return
-        for command in continuing.starts(self._keys, now, continuations):
-            yield [EnqueueCall(command, ())]
-        yield self._commands.enqueue(messages)
+        for command in continuing.starts(self._keys, self._commands.now, continuations):
+            yield partial(_declaration, command)
+        yield partial(self._commands.enqueue, messages)
+
+    def _start(
+        self, messages: Sequence[Outgoing], continuations: Sequence[Continuation], is_again: bool
+    ) -> list[EnqueueCall]:
+        now = self._commands.now
+        command = continuing.start(self._keys, now, messages, continuations, is_again=is_again)
+        return [EnqueueCall(command, range(len(messages)))]
 
     # -- parts
 

@@ -136,24 +136,40 @@ class Commands:
             self._heads[queue, priority] = head
         return head
 
-    def enqueue_one(self, message: Outgoing) -> bytes:
-        """Pack the call for a single message: the hot path of `delay`."""
+    def enqueue_one(self, message: Outgoing, *, once: bool = False) -> bytes:
+        """Pack the call for a single message: the hot path of `delay`.
+
+        Args:
+            message: The message.
+            once: Leave it as it is also when it has ended and its outcome is kept.
+        """
+        if once:
+            return self.enqueue((message,), once=True)[0].command
         return pack((
             *self._enqueue_head(message.queue, message.priority),
             self.now, message.queue, message.priority, 1,
             message.id, due_spec(message, self.now), expires_spec(message), message.tail,
         ))  # fmt: skip
 
-    def enqueue(self, messages: Sequence[Outgoing]) -> list[EnqueueCall]:
-        """Pack calls for many messages: one for each queue, priority and chunk."""
-        groups: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    def enqueue(self, messages: Sequence[Outgoing], once: bool = False) -> list[EnqueueCall]:
+        """Pack calls for many messages: one for each queue, priority and chunk.
+
+        Args:
+            messages: The messages.
+            once: As for `enqueue_one`, for all of them, whatever they say.
+        """
+        groups: defaultdict[tuple[str, int, bool], list[int]] = defaultdict(list)
         for index, message in enumerate(messages):
-            groups[message.queue, message.priority].append(index)
+            groups[message.queue, message.priority, once or message.once].append(index)
         calls = []
-        for (queue, priority), indexes in groups.items():
+        for (queue, priority, is_checked), indexes in groups.items():
             head = self._enqueue_head(queue, priority)
             for chunk in chunks(indexes, [len(messages[index].tail) for index in indexes]):
-                parts: list[Argument] = [*head, self.now, queue, priority, len(chunk)]
+                parts: list[Argument] = [*head]
+                if is_checked:
+                    parts[2] = len(head) - 3 + len(chunk)
+                    parts += [self.keys.result(messages[index].id) for index in chunk]
+                parts += (self.now, queue, priority, len(chunk))
                 for index in chunk:
                     message = messages[index]
                     due = due_spec(message, self.now)
