@@ -31,6 +31,22 @@ EXAMPLES = paths.TREE / "examples"
 _SAID = "SAID "
 
 
+#: True of a pod whose container has ended, well or badly: a wait for success alone would go on.
+_ENDED = "jsonpath={.status.containerStatuses[*].state.terminated.reason}"
+_LAST_WORDS = 40
+
+
+class PodFailedError(Exception):
+    """A pod that was to say something ended without it."""
+
+    def __init__(self, name: str, ended: Mapping[str, Any], words: Sequence[str]) -> None:
+        last = "\n".join(words[-_LAST_WORDS:])
+        super().__init__(
+            f"pod/{name} ended with {ended.get('exitCode')} ({ended.get('reason')}); "
+            f"its last words:\n{last}"
+        )
+
+
 @dataclass(slots=True)
 class Images:
     """Images of this tree, each built and loaded once a session."""
@@ -199,14 +215,19 @@ class Application:
         self.namespace.apply(pod(name, spec))
 
     def answer(self, name: str, *, timeout_s: float) -> Any:
-        """What a pod said: it prints SAID and JSON as its last line, and ends well."""
-        self.namespace.wait(
-            f"pod/{name}", until="jsonpath={.status.phase}=Succeeded", timeout_s=timeout_s
-        )
-        (line,) = [
-            x for x in self.namespace.logs(f"pod/{name}").splitlines() if x.startswith(_SAID)
-        ]
-        return json.loads(line.removeprefix(_SAID))
+        """What a pod said: it prints SAID and JSON as its last line, and ends well.
+
+        Raises:
+            NotReadyError: It did not end in time.
+            PodFailedError: It ended badly; its last words are in the error.
+        """
+        self.namespace.wait(f"pod/{name}", until=_ENDED, timeout_s=timeout_s)
+        words = self.namespace.logs(f"pod/{name}").splitlines()
+        said = [line.removeprefix(_SAID) for line in words if line.startswith(_SAID)]
+        ended = self.namespace.get(f"pod/{name}")["status"]["containerStatuses"][0]["state"]
+        if ended["terminated"]["exitCode"] != 0 or len(said) != 1:
+            raise PodFailedError(name, ended["terminated"], words)
+        return json.loads(said[0])
 
     def pool(self, name: str) -> dict[str, Any]:
         """A WorkerPool."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cluster_report import objects_of, report_of
 from operator_release import EXAMPLES, Application, Images, Release
 from windlass_cluster.namespace import Namespace, fresh_namespace
 
@@ -60,8 +61,9 @@ class Stage:
                 scene(self)
             except BaseException as failed:
                 for namespace in self._namespaces:
-                    said = namespace.kubectl("get", "tq,wp,deployments", "-o", "yaml")
-                    failed.add_note(f"{namespace.describe_failure()}\n{said}")
+                    failed.add_note(f"{namespace.describe_failure()}\n{objects_of(namespace)}")
+                for title, said in report_of([self.release]):
+                    failed.add_note(f"--- {title}\n{said}")
                 raise
 
 

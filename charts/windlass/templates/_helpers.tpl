@@ -15,6 +15,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{- /* Of pods that an upgrade of the chart alone is not to restart: nothing here changes with it. */ -}}
+{{- define "windlass.lastingLabels" -}}
+app.kubernetes.io/name: windlass
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/part-of: windlass
+{{- end -}}
+
 {{- define "windlass.operatorSelector" -}}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster_report import report_of
 from operator_release import Application, Images, Release
 from release_upgrade import Upgrade, upgraded
 from side_by_side import Scenes, Stage, scenes_of
@@ -165,13 +166,8 @@ def application(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Add what the operator and its objects say to the report of a failed test."""
+    """Add what the operator, its Redis and the objects say to the report of a failed test."""
     report = yield
-    release = getattr(item, "funcargs", {}).get("operator_release")
-    used = getattr(item, "funcargs", {}).get("namespace")
-    if report.failed and isinstance(release, Release):
-        report.sections.append(("operator", release.namespace.describe_failure()))
-        if isinstance(used, Namespace):
-            said = used.kubectl("get", "tq,wp,deployments", "-o", "yaml")
-            report.sections.append(("queues and pools", said))
+    if report.failed:
+        report.sections += report_of(getattr(item, "funcargs", {}).values())
     return report
