@@ -7,10 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from windlass.attempts import MAX_ATTEMPTS, MAX_BYTES, Counters, read_counters
+from windlass.attempts import (
+    MAX_ATTEMPTS,
+    MAX_BYTES,
+    Attempt,
+    Counters,
+    Ending,
+    read_counters,
+)
+from windlass.brokers.base import Again, Crashed
 
 if TYPE_CHECKING:
     from windlass.brokers.memory_queue import Stored
+
+#: Values of `Stored.suspect`.
+_SHARED, _ALONE = 1, 2
 
 
 def remember(message: Stored, now_ms: int, attempt: bytes) -> None:
@@ -29,9 +40,37 @@ def counters_of(message: Stored) -> Counters:
     return read_counters(b"\n".join([head, *message.attempts]))
 
 
-def forget_try(message: Stored) -> None:
-    """Start a new try: its counters are zero, what is remembered stays."""
-    message.deliveries = message.handbacks = message.suspect = 0
+def carry_on(before: Stored, after: Stored, item: Again, now_ms: int) -> None:
+    """Hand the memory of one try over to the next; a deferred one is the same try still."""
+    after.generation, after.attempts = before.generation, before.attempts
+    if item.is_deferred:
+        after.deliveries, after.handbacks = before.deliveries, before.handbacks
+        after.suspect = before.suspect
+    else:
+        remember(after, now_ms, item.attempt)
+
+
+def is_spared(message: Stored, item: Crashed, cap: int, now_ms: int) -> bool:
+    """Count a crash as `lua/crash.lua` does; whether the message may run again."""
+    deliveries = message.deliveries + (2 if message.suspect == _SHARED else 1)
+    if item.is_shared and not message.suspect and deliveries < cap:
+        message.suspect = _SHARED
+    else:
+        message.deliveries, message.suspect = deliveries, _ALONE
+    remember(message, now_ms, item.attempt)
+    return message.deliveries < cap
+
+
+def note_loss(message: Stored, worker: str, now_ms: int) -> None:
+    """Count a lease that ran out."""
+    message.deliveries += 1
+    attempt = Attempt(
+        end=Ending.LOST,
+        worker=worker,
+        delivery=message.deliveries,
+        generation=message.generation,
+    )
+    remember(message, now_ms, attempt.encode())
 
 
 def _size(lines: list[bytes]) -> int:

@@ -40,15 +40,19 @@ def lease(
         delivery
         for queue in live
         if taken[queue.name]
-        for delivery in _grant(store, queue, taken[queue.name], request.lease_ms)
+        for delivery in _grant(store, queue, taken[queue.name], request)
     ]
 
 
-def _grant(store: MemoryStore, queue: MemoryQueue, ids: list[str], lease_ms: int) -> list[Delivery]:
+def _grant(
+    store: MemoryStore, queue: MemoryQueue, ids: list[str], request: FetchRequest
+) -> list[Delivery]:
     now_ms = store.now_ms
     store.token += 1
     token = store.token
-    queue.grants[token] = Grant(token, now_ms + lease_ms, ids, len(ids))
+    queue.grants[token] = Grant(
+        token, now_ms + request.lease_ms, ids, len(ids), request.worker_id
+    )
     queue.leased.update(dict.fromkeys(ids, token))
     return [
         Delivery(
@@ -59,6 +63,8 @@ def _grant(store: MemoryStore, queue: MemoryQueue, ids: list[str], lease_ms: int
             deliveries=store.messages[id_].deliveries,
             handbacks=store.messages[id_].handbacks,
             revoked=store.tombstones.get(id_, (0, ""))[0] > now_ms,
+            generation=store.messages[id_].generation,
+            is_suspect=bool(store.messages[id_].deliveries or store.messages[id_].suspect),
         )
         for id_ in ids
     ]

@@ -42,6 +42,7 @@ class Grant(msgspec.Struct, gc=False):
     deadline_ms: int
     ids: list[str]
     left: int
+    worker: str
 
 
 class Obit(msgspec.Struct, kw_only=True, frozen=True, gc=False):

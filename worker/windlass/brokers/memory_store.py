@@ -30,6 +30,7 @@ from windlass.brokers.base import (
     StepDone,
     StoredResult,
 )
+from windlass.brokers.memory_attempts import carry_on, is_spared, note_loss, remember
 from windlass.brokers.memory_continuations import MemoryContinuations
 from windlass.brokers.memory_leases import lease
 from windlass.brokers.memory_queue import MemoryQueue, Obit, Stored, stored
@@ -149,6 +150,7 @@ class MemoryStore:
             case Crashed():
                 self._crashed(queue, item, max_deliveries)
             case Bury():
+                remember(self.messages[item.id], self.now_ms, item.attempt)
                 self._bury(queue, item.id, item.reason, item.detail, item.worker)
                 self.store(item.id, item.result)
                 self.continuations.give(item.part)
@@ -174,6 +176,7 @@ class MemoryStore:
     def _again(self, item: Again) -> None:
         message, due_ms = stored(item.message, self.now_ms, self._late_ms)
         message.id = item.id
+        carry_on(self.messages[item.id], message, item, self.now_ms)
         self.messages[item.id] = message
         self.queue(message.queue).place(message, due_ms, self.now_ms)
         self.names.add(message.queue)
@@ -181,8 +184,7 @@ class MemoryStore:
 
     def _crashed(self, queue: MemoryQueue, item: Crashed, max_deliveries: int) -> None:
         message = self.messages[item.id]
-        message.deliveries += 1
-        if message.deliveries < self.cap(queue, max_deliveries):
+        if is_spared(message, item, self.cap(queue, max_deliveries), self.now_ms):
             queue.to_front(message)
             return
         self._bury(queue, item.id, "max_deliveries", item.reason, item.worker)
@@ -268,7 +270,7 @@ class MemoryStore:
                         continue
                     queue.unlease(id_)
                     message = self.messages[id_]
-                    message.deliveries += 1
+                    note_loss(message, grant.worker, self.now_ms)
                     moved += 1
                     if message.deliveries < self.cap(queue, max_deliveries):
                         queue.to_front(message)

@@ -41,9 +41,11 @@ class Upkeep:
         ready, over = self._links.call([script("reap_expired").command(touched, args)])[0]
         if not over:
             return int(ready)
-        raws = self._links.call([packed("HGET", keys.messages, id_) for id_ in over[::2]])
+        capped = list(zip(over[::3], over[1::3], over[2::3], strict=True))
+        raws = self._links.call([packed("HMGET", keys.messages, *over[::3])])[0]
         parts = [
-            part_of(i.decode(), raw or b"", LOST) for i, raw in zip(over[::2], raws, strict=True)
+            part_of(id_.decode(), raw or b"", LOST)
+            for (id_, _, _), raw in zip(capped, raws, strict=True)
         ]
         burials: list[SettleCall] = [
             self._commands.bury(
@@ -56,10 +58,11 @@ class Upkeep:
                     worker=worker,
                     result=lost_result(id_.decode()),
                     part=part,
+                    attempt=attempt,
                 ),
                 crashed=True,
             )
-            for id_, token, part in zip(over[::2], over[1::2], parts, strict=True)
+            for (id_, token, attempt), part in zip(capped, parts, strict=True)
         ]
         replies = self._links.call([call.command for call in burials])
         self._continuations.finish(part.then.id for part in parts if part is not None)

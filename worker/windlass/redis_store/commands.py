@@ -275,7 +275,8 @@ class Commands:
         args = (
             self.now, item.id, item.token, message.queue, message.priority,
             due_spec(message, self.now),
-            expires_spec(message), message.tail, *result_args(item.result),
+            expires_spec(message), message.tail, *result_args(item.result), item.attempt,
+            int(item.is_deferred),
         )  # fmt: skip
         return SettleCall(outcome_script("commit_retry", keys).command(touched, args), ids_in)
 
@@ -301,7 +302,8 @@ class Commands:
         args = (
             self.now, item.id, item.token, self.max_deliveries, text_bytes(item.reason),
             text_bytes(item.worker),
-            *result_args(item.result), keys.done_prefix, *part_args,
+            *result_args(item.result), keys.done_prefix, *part_args, item.attempt,
+            int(item.is_shared),
         )  # fmt: skip
         return SettleCall(
             outcome_script("crash", keys).command(touched, args),
@@ -319,7 +321,7 @@ class Commands:
         args = (
             self.now, item.id, item.token, text_bytes(item.reason), text_bytes(item.detail),
             text_bytes(item.worker),
-            *result_args(item.result), keys.done_prefix, int(crashed), *part_args,
+            *result_args(item.result), keys.done_prefix, int(crashed), *part_args, item.attempt,
         )  # fmt: skip
         return SettleCall(outcome_script("bury", keys).command(touched, args), ids_in)
 
@@ -349,6 +351,25 @@ class Commands:
         )  # fmt: skip
         return script("fetch").command(touched, args)
 
+    def step(self, settlements: Sequence[Settlement], request: FetchRequest) -> bytes | None:
+        """Pack a lone step with the lease of what it releases; None where it is not that."""
+        if not request.step_only or len(settlements) != 1:
+            return None
+        (item,) = settlements
+        if not isinstance(item, StepDone) or not _is_plain_step(item) or item.id[14:15] == RUN_MARK:
+            return None
+        return continuing.done_and_next(self.keys, self.now, item, request)
+
+    @staticmethod
+    def stepped(settlement: Settlement, reply: Reply) -> Fetched | None:
+        """Read the reply of `step`; None: nothing was done, and it is to be done without."""
+        if not reply:
+            return None
+        now, id_, raw = reply
+        queue, token = settlement.queue, settlement.token
+        delivery = Delivery(id=id_.decode(), queue=queue, token=token, raw=raw)
+        return Fetched(now_ms=now, deliveries=[delivery], is_step=True)
+
     @staticmethod
     def fetched(request: FetchRequest, reply: Reply) -> Fetched:
         """Read a fetch's reply."""
@@ -361,10 +382,11 @@ class Commands:
                 Delivery(id=id_.decode(), queue=queue, token=token, raw=raw)
                 for id_, raw in zip(ids, raws, strict=True)
             ]
-            for index, tried, handbacks, revoked in marks:
+            for index, tried, handbacks, revoked, generation, suspect in marks:
                 delivery = deliveries[first + index]
                 delivery.deliveries, delivery.handbacks = tried, handbacks
-                delivery.revoked = bool(revoked)
+                delivery.revoked, delivery.generation = bool(revoked), generation
+                delivery.is_suspect = bool(tried or suspect)
         return Fetched(
             now_ms=now,
             deliveries=deliveries,

@@ -25,6 +25,7 @@
 -- ARGV[13] index   of that part
 -- ARGV[14] failure that the part is
 -- ARGV[15] names   of the queues that the continuation sends to
+-- ARGV[16] attempt JSON of the attempt, to be remembered
 -- Returns: the id in a list when its token was stale (nothing was done), else an empty list.
 -- Invariants: leased -> dead, and its part is a failure, in one step.
 -- Complexity: O(log dead).
@@ -46,11 +47,13 @@ local worker, has_outcome, ttl, payload = ARGV[6], ARGV[7] == '1', ARGV[8], ARGV
 local channel, crashed = ARGV[10], ARGV[11] == '1'
 if not owns(leased, id, token) then return {id} end
 if crashed and tonumber(redis.call('ZSCORE', leases, token) or 0) > now then return {id} end
-admit(leases, #payload)
-if crashed then count(attempts, id, 1, 0) end
+admit(leases, #payload + #ARGV[16])
+local c, lines = counters(attempts, id)
+if crashed then c[1] = c[1] + 1 end
+count(attempts, id, c, remembered(lines, now, ARGV[16]))
 redis.call('HDEL', leased, id)
 settle(leases, grants, left, token, 1)
-bury(dead, obits, attempts, id, now, reason, detail, worker)
+bury(dead, obits, c, id, now, reason, detail, worker)
 if has_outcome then
   store(result, payload, ttl)
   announce(waiting, channel, id, payload)

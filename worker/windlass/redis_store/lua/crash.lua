@@ -28,9 +28,12 @@
 -- ARGV[12] index   of that part
 -- ARGV[13] failure that the part is, of a dead letter
 -- ARGV[14] names   of the queues that the continuation sends to
+-- ARGV[15] attempt JSON of the attempt, to be remembered
+-- ARGV[16] shared  1: others ran in the same process
 -- Returns: 'STALE' (nothing was done), 'READY' or 'DEAD'.
 -- Invariants: leased -> ready at the front with deliveries + 1; at the cap leased -> dead, and its
---             part is a failure.
+--             part is a failure. A crash that it shared counts with the next one, which it has alone;
+--             a cap that has no room for that next one counts it at once.
 -- Complexity: O(1).
 -- @include clock
 -- @include admit
@@ -49,19 +52,27 @@ local now, id, token, cap = clock(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
 local reason, worker, has_outcome = ARGV[5], ARGV[6], ARGV[7] == '1'
 local ttl, payload, channel = ARGV[8], ARGV[9], ARGV[10]
 local continuation, index, failure, names, FIRST = ARGV[11], ARGV[12], ARGV[13], ARGV[14], 24
+local attempt, shared = ARGV[15], ARGV[16] == '1'
 if not owns(leased, id, token) then return 'STALE' end
 admit(leases, 0)
 cap = tonumber(redis.call('HGET', record, 'max_deliveries') or cap)
-local deliveries = count(attempts, id, 1, 0)
+local c, lines = counters(attempts, id)
+local deliveries = c[1] + (c[4] == 1 and 2 or 1)
+if shared and c[4] == 0 and deliveries < cap then
+  c[4] = 1
+else
+  c[1], c[4] = deliveries, 2
+end
+count(attempts, id, c, remembered(lines, now, attempt))
 redis.call('HDEL', leased, id)
 settle(leases, grants, left, token, 1)
 local at = ready_list(FIRST_READY, messages, id)
-if at and deliveries < cap then
+if at and c[1] < cap then
   redis.call('LPUSH', KEYS[at], id)
   wake(idle, wake_list, 1)
   return 'READY'
 end
-bury(dead, obits, attempts, id, now, 'max_deliveries', reason, worker)
+bury(dead, obits, c, id, now, 'max_deliveries', reason, worker)
 if has_outcome then
   store(result, payload, ttl)
   announce(waiting, channel, id, payload)

@@ -19,7 +19,7 @@
 -- Returns: {now, next_due (0: nothing), cordoned 0|1, paused {q..}, expired {q..},
 --           parked {q, generation, ..}, grants {{q, token, ids, raws, marks}, ..},
 --           stamps {generation, {mark, until_ms, ..}} if it is not the one seen}; q counts from 0;
---           marks holds {index from 0, deliveries, handbacks, revoked 0|1} for the unusual only.
+--           marks holds what marks_of (lib/marks.lua) says of the unusual ones only.
 -- Invariants: scheduled and due -> ready; ready -> leased under one new token for each queue.
 -- Complexity: O(want), O(log scheduled) for each due one.
 -- @include clock
@@ -89,7 +89,7 @@ local function grant(q, ids, raws)
   end
   if is_new then redis.call('HDEL', key(q, 10), '') end
   redis.call('ZADD', key(q, 11), now + lease_ms, token)
-  redis.call('HSET', key(q, 12), token, cmsgpack.pack(ids))
+  redis.call('HSET', key(q, 12), token, worker .. '\n' .. cmsgpack.pack(ids))
   redis.call('HSET', key(q, 13), token, n)
   grants[#grants + 1] = {q, tonumber(token), ids, raws, marks_of(attempts, revoked, now, ids)}
 end

@@ -4,7 +4,7 @@
 -- KEYS[2] attempts HASH   counters
 -- KEYS[3] leased   HASH   id -> token
 -- KEYS[4] leases   ZSET   token by deadline
--- KEYS[5] grants   HASH   token -> ids
+-- KEYS[5] grants   HASH   token -> worker, ids
 -- KEYS[6] left     HASH   token -> unsettled
 -- KEYS[7] wake     LIST   wake tokens
 -- KEYS[8] idle     STRING exists while a worker waits
@@ -12,7 +12,8 @@
 -- KEYS[10..19] r9 .. r0 LIST ids
 -- ARGV[1] now_ms   ms, '' for the server's clock
 -- ARGV[2] cap      deliveries, where the record names none
--- Returns: {how many became ready, {id, token, ..} of those at the cap, left for bury.lua}.
+-- Returns: {how many became ready, {id, token, JSON of the attempt, ..} of those at the cap, left for
+--          bury.lua}.
 -- Invariants: leased and expired -> ready at the front, deliveries + 1; at the cap it stays leased,
 --             and expired, until it is buried.
 -- Complexity: O(messages of the expired grants).
@@ -36,15 +37,19 @@ end
 for t = #tokens, 1, -1 do
   local token = tokens[t]
   local packed = redis.call('HGET', grants, token)
-  local ids, kept = packed and cmsgpack.unpack(packed) or {}, 0
+  local worker, list = string.match(packed or '', '^([^\n]*)\n(.*)$')
+  local ids, kept = list and cmsgpack.unpack(list) or {}, 0
   for i = #ids, 1, -1 do
     local id = ids[i]
     if owns(leased, id, token) then
-      local tried = tonumber(string.match(redis.call('HGET', attempts, id) or '0:0', '^(%d+)'))
-      if tried + 1 >= cap then
-        over[#over + 1], over[#over + 2], kept = id, token, kept + 1
+      local c, lines = counters(attempts, id)
+      local lost = cjson.encode({['end'] = 'lost', worker = worker, delivery = c[1] + 1,
+        generation = c[3]})
+      if c[1] + 1 >= cap then
+        over[#over + 1], over[#over + 2], over[#over + 3], kept = id, token, lost, kept + 1
       else
-        count(attempts, id, 1, 0)
+        c[1] = c[1] + 1
+        count(attempts, id, c, remembered(lines, now, lost))
         redis.call('HDEL', leased, id)
         settle(leases, grants, left, token, 1)
         local at = ready_list(FIRST_READY, messages, id)

@@ -30,7 +30,11 @@ for i = n, 1, -1 do
     if at then
       redis.call('LPUSH', KEYS[at], id)
       released = released + 1
-      if counted then count(attempts, id, 0, 1) end
+      if counted then
+        local c, lines = counters(attempts, id)
+        c[2] = c[2] + 1
+        count(attempts, id, c, lines)
+      end
     end
   end
 end

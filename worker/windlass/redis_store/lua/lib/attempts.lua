@@ -1,12 +1,32 @@
--- count(attempts, id, deliveries, handbacks): add to the counters; returns both.
-local function count(attempts, id, deliveries, handbacks)
+-- A value of attempts: "deliveries:handbacks", ":generation:suspect" where one of those is not 0, then
+-- a line of JSON for each attempt that is remembered (windlass/attempts.py).
+
+-- counters(attempts, id): {deliveries, handbacks, generation, suspect} and the lines.
+local function counters(attempts, id)
   local old = redis.call('HGET', attempts, id)
-  if old then
-    local d, h = string.match(old, '^(%d+):(%d+)$')
-    deliveries, handbacks = deliveries + tonumber(d), handbacks + tonumber(h)
+  if not old then return {0, 0, 0, 0}, '' end
+  local d, h, g, s, lines = string.match(old, '^(%d+):(%d+):?(%d*):?(%d*)(.*)$')
+  return {tonumber(d), tonumber(h), tonumber(g) or 0, tonumber(s) or 0}, lines
+end
+
+-- count(attempts, id, c, lines): keep counters and lines; nothing is kept of a plain message.
+local function count(attempts, id, c, lines)
+  local value = string.format('%d:%d', c[1], c[2])
+  if c[3] > 0 or c[4] > 0 then value = string.format('%s:%d:%d', value, c[3], c[4]) end
+  if value == '0:0' and lines == '' then return redis.call('HDEL', attempts, id) end
+  redis.call('HSET', attempts, id, value .. lines)
+end
+
+-- remembered(lines, now, attempt): the lines with one more, an object of JSON ('' for none); the last
+-- 20 and 32 KB of them.
+local function remembered(lines, now, attempt)
+  if attempt == '' then return lines end
+  lines = lines .. string.format('\n{"ended_ms":%d,', now) .. string.sub(attempt, 2)
+  local _, n = string.gsub(lines, '\n', '')
+  while n > 20 or #lines > 32768 do
+    lines, n = string.sub(lines, string.find(lines, '\n', 2, true) or #lines + 1), n - 1
   end
-  redis.call('HSET', attempts, id, deliveries .. ':' .. handbacks)
-  return deliveries, handbacks
+  return lines
 end
 
 -- ready_list(keys_at, messages, id): index in KEYS of the ready list for the id's priority, given

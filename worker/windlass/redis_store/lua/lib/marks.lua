@@ -1,5 +1,5 @@
--- marks_of(attempts, revoked, now, ids): {index from 0, deliveries, handbacks, revoked 0|1} of those
--- ids that are not plain first deliveries.
+-- marks_of(attempts, revoked, now, ids): {index from 0, deliveries, handbacks, revoked 0|1, generation,
+-- suspect} of those ids that are not plain first deliveries.
 local function marks_of(attempts, revoked, now, ids)
   local marks, counted, stones = {}, nil, nil
   if redis.call('HLEN', attempts) > 0 then counted = redis.call('HMGET', attempts, unpack(ids)) end
@@ -8,8 +8,10 @@ local function marks_of(attempts, revoked, now, ids)
   for i = 1, #ids do
     local stone = stones and stones[i] and tonumber(stones[i]) > now
     if stone or (counted and counted[i]) then
-      local d, h = string.match(counted and counted[i] or '0:0', '^(%d+):(%d+)$')
-      marks[#marks + 1] = {i - 1, tonumber(d), tonumber(h), stone and 1 or 0}
+      local value = counted and counted[i] or '0:0'
+      local d, h, g, s = string.match(value, '^(%d+):(%d+):?(%d*):?(%d*)')
+      marks[#marks + 1] = {i - 1, tonumber(d), tonumber(h), stone and 1 or 0, tonumber(g) or 0,
+        tonumber(s) or 0}
     end
   end
   return marks
