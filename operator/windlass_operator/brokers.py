@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from windlass import log as logs
 from windlass.brokers.redis import RedisBroker
 from windlass.control_plane import cordon, queue_record
+from windlass.control_plane.set_aside import SetAside, survey_set_aside
 from windlass.control_plane.survey import KeyspaceView, survey
 from windlass.control_plane.users import ensure_users, server_start
 from windlass.errors import BrokerError as ClientError
@@ -26,6 +27,18 @@ from windlass_operator.observed import BrokerError
 log = logs.get_logger(__name__)
 
 T = TypeVar("T")
+
+#: What is set aside is read again after so long, seconds, though its counts are the same.
+_ASIDE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """What was set aside of a queue, and at which counts that was read when."""
+
+    what: SetAside
+    counts: tuple[int, int]
+    read_s: float
 
 
 @dataclass(slots=True)
@@ -39,6 +52,7 @@ class Reading:
         took_s: Duration of the last read.
         users: Keyspaces whose users were made since the server's last start.
         start: Which start of the server that was.
+        aside: (keyspace, queue) -> what is set aside, where something is.
     """
 
     views: dict[str, KeyspaceView] = field(default_factory=dict)
@@ -49,6 +63,12 @@ class Reading:
     took_s: float = 0.0
     users: set[str] = field(default_factory=set)
     start: str = ""
+    aside: dict[tuple[str, str], _Aside] = field(default_factory=dict)
+
+    def set_aside(self, keyspace: str, queue: str) -> SetAside | None:
+        """What of a queue is set aside, None if nothing is known of it."""
+        known = self.aside.get((keyspace, queue))
+        return None if known is None else known.what
 
 
 class Brokers:
@@ -70,8 +90,10 @@ class Brokers:
         try:
             views = []
             for group in _on_one_server(url, keyspaces):
-                links = self.client(url, next(iter(group), "default")).links
-                views += await self._in_thread(partial(survey, links, group))
+                client = self.client(url, next(iter(group), "default"))
+                news = await self._in_thread(partial(survey, client.links, group))
+                await self._read_set_aside(client, reading, news)
+                views += news
         except Exception as error:  # whatever one broker brings out, the others are read
             if not isinstance(error, (ClientError, TimeoutError)):
                 log.exception("broker_read_failed_unexpectedly")
@@ -82,6 +104,25 @@ class Brokers:
         reading.took_s = time.monotonic() - started
         reading.views = {view.keyspace: view for view in views}
         reading.read_s, reading.failures, reading.error = time.monotonic(), 0, None
+
+    async def _read_set_aside(
+        self, client: RedisBroker, reading: Reading, views: Sequence[KeyspaceView]
+    ) -> None:
+        """Read what is set aside where that changed: most queues have nothing."""
+        now_s, outdated = time.monotonic(), {}
+        for view in views:
+            for queue, depth in view.depths.items():
+                key, counts = (view.keyspace, queue), (depth.parked, depth.dead)
+                known = reading.aside.get(key)
+                if counts == (0, 0):
+                    reading.aside.pop(key, None)
+                elif known is None or known.counts != counts or now_s - known.read_s >= _ASIDE_S:
+                    outdated[key] = counts
+        if outdated:
+            read = partial(survey_set_aside, client.links, tuple(outdated))
+            found = await self._in_thread(read)
+            for key, what in found.items():
+                reading.aside[key] = _Aside(what, outdated[key], now_s)
 
     async def ensure_users(self, addresses: Mapping[str, Address]) -> None:
         """Make sure that the users of keyspaces exist on embedded servers: keyspace -> address."""

@@ -180,6 +180,7 @@ def build_views(world: World, brokers: Brokers, histories: Histories) -> None:
             service_s=history.service_s,
             due_soon=depth.due_soon if depth else 0,
             conflict=conflicts.get(key, ""),
+            aside=reading.set_aside(key[0], queue.queue_name) if reading else None,
         )
     _divide(world)
 
@@ -323,9 +324,5 @@ def observe_queue(world: World, brokers: Brokers, key: Key, bound: str | None) -
         binding={"url": address.url, "keyspace": key[0]} if usable and address else None,
         record=None
         if record is None or (view.broker is not None and view.broker.error is not None)
-        else {
-            "paused": record.paused,
-            "max_deliveries": record.max_deliveries,
-            "dead_retention_s": record.dead_retention_s,
-        },
+        else msgspec.structs.asdict(record),
     )

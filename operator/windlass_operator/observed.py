@@ -15,6 +15,7 @@ import msgspec
 
 from windlass.brokers.base import QueueDepth
 from windlass.control_plane.heartbeats import WorkerStatus
+from windlass.control_plane.set_aside import SetAside
 from windlass_operator.models.taskqueue import TaskQueue
 from windlass_operator.models.workerpool import WorkerPool
 
@@ -72,6 +73,7 @@ class QueueView:
         service_s: Seconds a message, smoothed; None if unmeasured.
         due_soon: Scheduled messages due within the pool's wake horizon.
         conflict: Another, older TaskQueue has the same queue name and broker.
+        aside: Parked messages by task and dead letters by reason; None while not read.
     """
 
     ref: str
@@ -82,6 +84,7 @@ class QueueView:
     service_s: float | None = None
     due_soon: int = 0
     conflict: str = ""
+    aside: SetAside | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

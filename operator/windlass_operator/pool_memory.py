@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from windlass_operator.parked_trial import Tried
 from windlass_operator.scale_down import ScaleDown
 from windlass_operator.scaling.stabilize import Memory
 from windlass_operator.wanted_children import Wanted
@@ -46,6 +47,7 @@ class PoolMemory:
         stuck: Workers of which it was said that their cordon is stuck.
         wrong_victims: Ever.
         wanted: The children that were wanted, so that they are built once.
+        tried: Parked tasks that workers of the template do not know; None before the first look.
     """
 
     scaling: Memory | None = None
@@ -63,3 +65,4 @@ class PoolMemory:
     stuck: frozenset[str] = frozenset()
     wrong_victims: int = 0
     wanted: Wanted | None = None
+    tried: Tried | None = None

@@ -35,6 +35,10 @@ def demand_of(view: QueueView, auto: Autoscaling) -> QueueDemand:
         service_s=view.service_s if view.service_s is not None else expected,
         drain_target_s=queue.spec.drain_target if queue else 60.0,
         tasks_per_slot=auto.tasks_per_slot,
+        rate_limit=queue.rate_per_s if queue else None,
+        concurrency_cap=queue.spec.max_concurrency if queue else None,
+        blocked=depth.blocked if depth else 0,
+        parked=depth.parked if depth else 0,
         paused=queue.spec.paused if queue else True,
     )
 
@@ -64,9 +68,24 @@ def is_missing(view: QueueView) -> bool:
 
 
 def decide_pool(
-    observed: PoolObserved, memory: Memory | None, current: int, growth_blocked: str, now_s: float
+    observed: PoolObserved,
+    memory: Memory | None,
+    current: int,
+    now_s: float,
+    *,
+    growth_blocked: str = "",
+    untried: frozenset[str] = frozenset(),
 ) -> ScaleDecision:
-    """Decide a pool's replicas; with spec.replicas the user has decided."""
+    """Decide a pool's replicas; with spec.replicas the user has decided.
+
+    Args:
+        observed: The pool.
+        memory: Of the stabiliser.
+        current: Replicas asked for now.
+        now_s: The instant.
+        growth_blocked: Why more workers would not help, '' if they do.
+        untried: Queues whose parked messages count as one task.
+    """
     spec = observed.pool.spec
     known = memory or _fresh_memory(observed.pool, now_s)
     if spec.autoscaling is None:
@@ -98,6 +117,8 @@ def decide_pool(
         fallback=_fallback(auto),
         growth_blocked=growth_blocked,
         paused=spec.paused,
+        untried=untried,
+        target_utilization=auto.target_utilization / 100,
     )
     return decide_replicas(inputs, now_s)
 

@@ -40,6 +40,7 @@ def desired_pool_status(
     desired: int,
     version: str,
     now_s: float,
+    unknown_tasks: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Build the status.
 
@@ -49,6 +50,7 @@ def desired_pool_status(
         conditions: Wanted ones, Ready first.
         desired: Replicas asked for.
         version: Of the wanted template, '' if none could be built.
+        unknown_tasks: Parked tasks that workers of that template do not know.
         now_s: The instant.
     """
     pool, status = observed.pool, observed.pool.status
@@ -67,12 +69,13 @@ def desired_pool_status(
         "oldest": oldest_of(observed.queues),
         "selector": pool_selector(pool.identity.name),
         "templateHash": version,
+        "unknownTasks": sorted(unknown_tasks),
         "lastScaleTime": timestamp(now_s) if scaled else status.get("lastScaleTime"),
         "lastActiveTime": _last_active(status, decision),
         "scaling": {"reason": str(decision.reason), "message": decision.message[:4096]},
         "conditions": merged(status.get("conditions", ()), conditions, generation, now_s),
     }
-    return {key: value for key, value in result.items() if value not in (None, "")}
+    return {key: value for key, value in result.items() if value not in (None, "", [])}
 
 
 def _last_active(status: Mapping[str, Any], decision: ScaleDecision) -> str | None:

@@ -142,7 +142,7 @@ def _is_empty(view: QueueView) -> bool:
 def _of_view(view: QueueView) -> tuple[Any, ...]:
     broker = view.broker
     said = None if broker is None else (broker.broker_id, broker.error, broker.detail)
-    return view.queue, view.depth, view.conflict, said
+    return view.queue, view.depth, view.conflict, view.aside, said
 
 
 def _rates(view: QueueView) -> tuple[Any, ...]:

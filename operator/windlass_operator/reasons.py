@@ -123,6 +123,8 @@ class EventReason(StrEnum):
     BROKER_UNREACHABLE = "BrokerUnreachable"
     #: A queue's broker can be used again.
     BROKER_RECOVERED = "BrokerRecovered"
+    #: Messages became dead letters, and why.
+    DEAD_LETTERED = "DeadLettered"
     #: What a deleted queue or schedule has on its broker could not be removed in time.
     CLEANUP_ABANDONED = "CleanupAbandoned"
     #: A deleted queue's messages were purged.

@@ -15,6 +15,7 @@ from windlass_operator.desired import names
 from windlass_operator.desired.worker_deployment import WorkerInputs
 from windlass_operator.health_of_pods import trouble
 from windlass_operator.observed import DeploymentView, PoolObserved
+from windlass_operator.parked_trial import look_at_parked
 from windlass_operator.plan import (
     Action,
     EmitEvent,
@@ -56,11 +57,12 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
     pods = [pod for pod in observed.pods if not pod.is_deleting]
     asked = _asked(observed, current)
     blocking = trouble([p for p in pods if wanted.version in ("", p.version)])
-    counted = observed
-    if len(served.counted) != len(observed.queues):
-        counted = replace(observed, queues=served.counted)
-    growth_blocked = blocking.reason if blocking else ""
-    decision = decide_pool(counted, memory.scaling, asked, growth_blocked, now_s)
+    counted = _counted(observed, served)
+    trial = look_at_parked(counted, memory.tried, wanted.version, now_s)
+    decision = decide_pool(
+        counted, memory.scaling, asked, now_s,
+        growth_blocked=blocking.reason if blocking else "", untried=trial.queues,
+    )  # fmt: skip
     if observed.pool.spec.paused:
         replicas = Replicas(memory=memory, desired=asked)
         children = Children(corrections=memory.corrections)
@@ -73,13 +75,9 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
         *scaling_conditions(observed, decision),
     ]
     status = desired_pool_status(
-        observed,
-        decision,
-        conditions,
-        desired=replicas.desired,
-        version=wanted.version,
-        now_s=now_s,
-    )
+        observed, decision, conditions, desired=replicas.desired, version=wanted.version,
+        unknown_tasks=trial.tried.tasks, now_s=now_s,
+    )  # fmt: skip
     actions = (
         *children.actions,
         *replicas.actions,
@@ -94,11 +92,19 @@ def reduce_pool(observed: PoolObserved, memory: PoolMemory, now_s: float) -> Poo
         corrections=children.corrections,
         right=children.right,
         wanted=wanted,
+        tried=trial.tried,
     )
     if wanted.version and not observed.pool.spec.paused:
         remembered = replace(remembered, version=wanted.version, credentials=_credentials(served))
     plan = Plan(actions=actions, look_again_s=_look_again_s(remembered, now_s))
     return PoolOutcome(plan=plan, memory=remembered, decision=decision)
+
+
+def _counted(observed: PoolObserved, served: Served) -> PoolObserved:
+    """Return the pool with the queues whose work counts."""
+    if len(served.counted) == len(observed.queues):
+        return observed
+    return replace(observed, queues=served.counted)
 
 
 def _look_again_s(memory: PoolMemory, now_s: float) -> float | None:

@@ -26,6 +26,7 @@ from windlass_operator.plan import (
     WriteRecord,
 )
 from windlass_operator.pool_status import rounded
+from windlass_operator.queue_aside import dead_letter_events, dead_letters, no_capable_worker
 from windlass_operator.reasons import ConditionReason, ConditionType, EventReason
 
 #: Cleaning up on a broker that does not answer is given up after so long.
@@ -46,6 +47,7 @@ def reduce_queue(observed: QueueObserved, now_s: float) -> Plan:
         actions += _record(observed)
         actions += _binding(observed)
     actions += _broker_events(observed)
+    actions += dead_letter_events(observed)
     actions.append(SetStatus(status=desired_queue_status(observed, now_s)))
     return Plan(actions=tuple(actions))
 
@@ -76,10 +78,16 @@ def _cleanup(observed: QueueObserved, now_s: float) -> tuple[Action, ...]:
 def wanted_record(observed: QueueObserved) -> dict[str, Any]:
     """The fields of the queue record that the spec decides."""
     spec = observed.queue.spec
+    dead = spec.dead_letter
     return {
         "paused": spec.paused,
         "max_deliveries": spec.max_deliveries,
-        "dead_retention_s": int(spec.dead_letter.retention),
+        "dead_retention_s": int(dead.retention),
+        "park_limit_s": int(dead.parked_after),
+        "dead_expired": dead.expired,
+        "dead_failed": dead.failed,
+        "rate_limit": spec.rate_limit,
+        "max_concurrency": spec.max_concurrency,
     }
 
 
@@ -139,6 +147,8 @@ def desired_queue_status(observed: QueueObserved, now_s: float) -> dict[str, Any
             "scheduled": rounded(depth.scheduled),
             "parked": depth.parked,
             "dead": depth.dead,
+            "deadLetters": dead_letters(observed) or None,
+            "blocked": rounded(depth.blocked) or None,
             "oldest": short_age(depth.oldest_ms / 1000) if depth.oldest_ms else None,
             "nextDueTime": timestamp(depth.next_due_ms / 1000) if depth.next_due_ms else None,
         }
@@ -154,15 +164,7 @@ def queue_conditions(observed: QueueObserved) -> list[Condition]:
     conditions = [_ready(observed), _paused(observed)]
     depth = observed.view.depth
     if depth is not None and depth.parked:
-        conditions.append(
-            Condition(
-                type=ConditionType.DEGRADED,
-                status=True,
-                reason=ConditionReason.NO_CAPABLE_WORKER,
-                message=f"{depth.parked} message(s) are of tasks that no worker knows. They wait "
-                "for a worker that does: see `windlass queues`, and deploy the code.",
-            )
-        )
+        conditions.append(no_capable_worker(observed))
     else:
         conditions.append(
             Condition(type=ConditionType.DEGRADED, status=False, reason=ConditionReason.AS_EXPECTED)

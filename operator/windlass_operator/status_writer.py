@@ -19,6 +19,7 @@ _AT_ONCE = (
     "pools",
     "schedule",
     "lastTrigger",
+    "deadLetters",
 )
 
 

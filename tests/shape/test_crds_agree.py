@@ -20,7 +20,7 @@ from resource_files import KINDS, Field, crd_text, fields, schema, version_of
 from windlass_operator.models.beatschedule import LINE, ZONE, BeatSchedule, BeatScheduleSpec
 from windlass_operator.models.beatschedule import MAX_NAME as MAX_SCHEDULE_NAME
 from windlass_operator.models.pod_template import PodTemplate
-from windlass_operator.models.quantities import MEMORY, Words, parse_duration
+from windlass_operator.models.quantities import MEMORY, RATE, Words, parse_duration
 from windlass_operator.models.taskqueue import MAX_NAME as MAX_QUEUE_NAME
 from windlass_operator.models.taskqueue import TaskQueue, TaskQueueSpec
 from windlass_operator.models.workerpool import MAX_NAME as MAX_POOL_NAME
@@ -159,7 +159,7 @@ def test_model_and_schema_agree_on_a_field(
     if words is not None:
         assert node["pattern"] == words.pattern
         assert node["maxLength"] == words.max_length
-        check_rule(node, known, is_duration=words is not MEMORY)
+        check_rule(node, known, is_duration=words not in (MEMORY, RATE))
         return
     ends = annotated_types
     lowest, highest = fact(known, ends.Ge, "ge"), fact(known, ends.Le, "le")
@@ -185,6 +185,9 @@ def check_rule(node: Mapping[str, Any], known: Known, *, is_duration: bool) -> N
     """A duration's bounds are a CEL rule there and numbers here."""
     lowest, highest = fact(known, annotated_types.Ge, "ge"), fact(known, annotated_types.Le, "le")
     rules = " ".join(rule["rule"] for rule in node.get("x-kubernetes-validations", ()))
+    if words_of(known) is RATE:
+        assert rules == "double(self.split('/')[0]) > 0.0"
+        return
     if not is_duration:
         assert not rules
         return

@@ -14,6 +14,7 @@ from windlass.control_plane.dead_letters import list_dead, purge_dead, replay
 from windlass.control_plane.depth import list_queues, read_depths
 from windlass.control_plane.heartbeats import WorkerStatus, beat
 from windlass.control_plane.queue_record import write_record
+from windlass.control_plane.set_aside import read_set_aside
 from windlass.redis_store.async_connection import AsyncLinks
 from windlass.redis_store.connection import Links
 from windlass.redis_store.keys import Keys
@@ -107,6 +108,7 @@ def use_control_plane(broker: RedisBroker) -> None:
     uncordon(broker, "w")
     write_record(broker, "q", paused=True)
     read_depths(broker, list_queues(broker))
+    read_set_aside(broker, list_queues(broker))
     list_dead(broker, "q")
     purge_dead(broker, "q")
     broker.purge("q")

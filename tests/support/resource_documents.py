@@ -92,7 +92,9 @@ FULL_QUEUE = queue_body(
     drainTarget="2d",
     expectedTaskDuration="1s500ms",
     maxDeliveries=1000,
-    deadLetter={"retention": "3650d"},
+    rateLimit="2.5/m",
+    maxConcurrency=1_000_000,
+    deadLetter={"retention": "3650d", "parkedAfter": "2d", "expired": True, "failed": True},
     paused=True,
     deletionPolicy="Purge",
 )
@@ -126,6 +128,9 @@ GOOD = {
     "a queue without a spec": {k: v for k, v in queue_body().items() if k != "spec"},
     "a broker by its address": queue("spec.broker", {"url": "rediss://redis.shop.svc:6379/1"}),
     "dead letters that are kept for ever": queue("spec.deadLetter", {"retention": "0s"}),
+    "parked messages that wait for three days": queue("spec.deadLetter", {"parkedAfter": "72h"}),
+    "one message a day": queue("spec.rateLimit", "0.041667/h"),
+    "one message at a time": queue("spec.maxConcurrency", 1),
     "the longest drain target in hours": queue("spec.drainTarget", "720h"),
     "a queue name of 63 characters": queue("metadata.name", "a" * 63),
     "a pool name of 47 characters": pool("metadata.name", "a" * 47),
@@ -265,6 +270,21 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         queue("spec.deadLetter", {"retention": "4000d"}),
         ("retention must be at most 3650d",),
     ),
+    "parked messages for eleven years": (
+        queue("spec.deadLetter", {"parkedAfter": "4000d"}),
+        ("parkedAfter must be at most 3650d",),
+    ),
+    "a dead letter's policy as a word": (
+        queue("spec.deadLetter", {"failed": "always"}), ("spec.deadLetter.failed", "boolean")),
+    "a typo in a dead letter's policy": (
+        queue("spec.deadLetter", {"expire": True}), ('unknown field "spec.deadLetter.expire"',)),
+    "a rate of nothing": (
+        queue("spec.rateLimit", "0.0/s"), ("rateLimit must let something through", "paused")),
+    "a rate without a time": (queue("spec.rateLimit", "100"), ("spec.rateLimit", "should match")),
+    "a rate as a number": (queue("spec.rateLimit", 100), ("spec.rateLimit", "string")),
+    "a rate a day": (queue("spec.rateLimit", "100/d"), ("should match", "(s|m|h)")),
+    "nothing at once": (
+        queue("spec.maxConcurrency", 0), ("spec.maxConcurrency", "than or equal to 1")),
     "a time limit in days": (pool("spec.timeLimits", {"hard": "1d"}), ("should match",)),
     "a soft limit of nothing": (
         pool("spec.timeLimits", {"soft": "0s"}), ("a time limit must be between 1s and 168h",)),

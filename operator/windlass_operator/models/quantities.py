@@ -1,4 +1,4 @@
-"""Durations and memory sizes as resources write them."""
+"""Durations, rates and memory sizes as resources write them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ DURATION = Words(r"^([0-9]+(s|m|h))+$", "'90s', '10m' or '1h30m'")
 LONG_DURATION = Words(r"^([0-9]+d|([0-9]+(s|m|h))+)$", "'90s', '10m', '1h30m' or '7d'")
 SHORT_DURATION = Words(r"^([0-9]+(ms|s|m|h))+$", "'200ms', '90s' or '5m'")
 MEMORY = Words(r"^[0-9]+(Ki|Mi|Gi)$", "'512Mi' or '2Gi'")
+RATE = Words(r"^[0-9]{1,9}(\.[0-9]{1,6})?/(s|m|h)$", "'100/s', '30/m' or '2.5/h'")
 
 
 def parse_duration(value: object, words: Words = DURATION) -> float:
@@ -59,6 +60,27 @@ def parse_memory_kib(value: object) -> int:
     return int(value[:-2]) * _MEMORY_KIB[value[-2:]]
 
 
+def checked_rate(value: object) -> str:
+    """Return the words of a rate, like 100/s, as they are.
+
+    Raises:
+        ValueError: Anything else, with the form that is expected; or a rate of nothing.
+    """
+    if not isinstance(value, str) or not RATE.is_met(value):
+        raise ValueError(f"{value!r} is no rate; expected e.g. {RATE.example}")
+    if not parse_rate(value):
+        raise ValueError(
+            f"{value!r} must let something through, e.g. '1/h'; to hold everything back set paused"
+        )
+    return value
+
+
+def parse_rate(words: str) -> float:
+    """Return messages a second for words like 100/s, 30/m."""
+    number, _, unit = words.partition("/")
+    return float(number) / _UNITS_S[unit]
+
+
 def short_age(seconds: float) -> str:
     """Say an age as kubectl does: 45s, 3m, 2h, 5d."""
     for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
@@ -75,5 +97,7 @@ def _duration(words: Words) -> BeforeValidator:
 Seconds = Annotated[float, DURATION, _duration(DURATION)]
 LongSeconds = Annotated[float, LONG_DURATION, _duration(LONG_DURATION)]
 ShortSeconds = Annotated[float, SHORT_DURATION, _duration(SHORT_DURATION)]
+#: Messages in a time, as the words themselves: that is what the queue record has.
+Rate = Annotated[str, RATE, BeforeValidator(checked_rate)]
 #: KiB, written as words.
 Kibibytes = Annotated[int, MEMORY, BeforeValidator(parse_memory_kib)]

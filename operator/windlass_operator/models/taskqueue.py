@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from windlass_operator.models.object_names import OBJECT_NAME, checked_name
-from windlass_operator.models.quantities import LongSeconds, ShortSeconds
+from windlass_operator.models.quantities import LongSeconds, Rate, ShortSeconds, parse_rate
 from windlass_operator.models.resource import Identity, Spec, identity_of, read_spec
 
 #: The binding Secret carries the name as a label.
@@ -49,9 +49,12 @@ class BrokerRef(Spec):
 
 
 class DeadLetterSpec(Spec):
-    """Keeping of dead letters."""
+    """What becomes a dead letter, and how long it is kept. A time of 0 has no end."""
 
     retention: LongSeconds = Field(default=7 * DAY_S, ge=0, le=3650 * DAY_S)
+    parked_after: LongSeconds = Field(default=0.0, ge=0, le=3650 * DAY_S)
+    expired: bool = False
+    failed: bool = False
 
 
 class TaskQueueSpec(Spec):
@@ -64,6 +67,8 @@ class TaskQueueSpec(Spec):
     drain_target: LongSeconds = Field(default=60.0, ge=1, le=30 * DAY_S)
     expected_task_duration: ShortSeconds | None = Field(default=None, ge=0.001, le=604_800)
     max_deliveries: int = Field(default=3, ge=1, le=1000)
+    rate_limit: Rate | None = None
+    max_concurrency: int | None = Field(default=None, ge=1, le=1_000_000)
     dead_letter: DeadLetterSpec = DeadLetterSpec()
     paused: bool = False
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
@@ -94,3 +99,9 @@ class TaskQueue:
     def queue_name(self) -> str:
         """Name on the broker: the one place where the default is resolved."""
         return self.spec.queue_name or self.identity.name
+
+    @property
+    def rate_per_s(self) -> float | None:
+        """Messages a second that may be begun, None for no limit."""
+        limit = self.spec.rate_limit
+        return None if limit is None else parse_rate(limit)

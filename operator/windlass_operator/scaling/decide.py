@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from windlass_operator.scaling.demand import QueueDemand
+from windlass_operator.scaling.demand import QueueDemand, limits_felt
 from windlass_operator.scaling.stabilize import (
     Behavior,
     Hold,
@@ -72,6 +72,9 @@ class PoolInputs:
         failures: Reads that failed in a row.
         activation: Work up to this wakes nobody.
         growth_blocked: Why more replicas would not help (crash loop, unschedulable), '' if they do.
+        untried: Queues with parked messages that no worker of the pool's newest template has been
+            there for: they count as one task, so that an image which may know them is started.
+        target_utilization: As the shares were made with.
     """
 
     current: int
@@ -87,6 +90,8 @@ class PoolInputs:
     fallback: Fallback = field(default_factory=Fallback)
     growth_blocked: str = ""
     paused: bool = False
+    untried: frozenset[str] = frozenset()
+    target_utilization: float = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +129,11 @@ def decide_replicas(inputs: PoolInputs, now_s: float) -> ScaleDecision:
     behavior = inputs.behavior
     unbounded = wanted_replicas(inputs)
     wanted = max(behavior.minimum, min(behavior.maximum, unbounded))
-    active = any(not queue.idle for queue in inputs.queues) or bool(inputs.missing)
+    active = (
+        any(not queue.idle for queue in inputs.queues)
+        or bool(inputs.missing)
+        or bool(inputs.untried)
+    )
     memory = remember(inputs.memory, behavior, now_s, wanted, active=active)
     if inputs.paused:
         return _decision(
@@ -147,6 +156,7 @@ def wanted_replicas(inputs: PoolInputs) -> int:
         for queue in inputs.queues
         if queue.name not in inputs.shared or inputs.shares.get(queue.name, 0.0) > 0
     )
+    ours += len(inputs.untried)
     return max(wanted, 1) if ours > inputs.activation else wanted
 
 
@@ -215,8 +225,26 @@ def _explain_queue(inputs: PoolInputs, queue: QueueDemand) -> str:
     if queue.paused:
         return f"queue {queue.name}: paused, {queue.backlog} waiting"
     service = "unmeasured" if queue.service_s is None else f"{number(queue.service_s)} s each"
-    return (
-        f"queue {queue.name}: {queue.backlog} waiting, {queue.due_soon} due soon, "
-        f"{queue.running} running, {number(queue.arrival_rate)}/s arriving, {service}, "
-        f"{number(inputs.shares.get(queue.name, 0.0))} slots of this pool"
-    )
+    parts = [
+        f"queue {queue.name}: {queue.backlog} waiting",
+        f"{queue.due_soon} due soon",
+        f"{queue.running} running",
+        f"{number(queue.arrival_rate)}/s arriving",
+        service,
+        *_explain_aside(inputs, queue),
+        *limits_felt(queue, inputs.target_utilization),
+        f"{number(inputs.shares.get(queue.name, 0.0))} slots of this pool",
+    ]
+    return ", ".join(parts)
+
+
+def _explain_aside(inputs: PoolInputs, queue: QueueDemand) -> list[str]:
+    """What is there and is no demand."""
+    said = []
+    if queue.blocked:
+        said.append(f"{queue.blocked} held by limits")
+    if queue.parked and queue.name in inputs.untried:
+        said.append(f"{queue.parked} parked that a worker of this template may know")
+    elif queue.parked:
+        said.append(f"{queue.parked} parked that this template does not know")
+    return said

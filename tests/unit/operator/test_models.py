@@ -54,6 +54,26 @@ def refusal(body: dict[str, Any]) -> str:
             ("'soon' is no duration", "'90s'"),
         ),
         (
+            "a rate without a time",
+            queue_body(rateLimit="100"),
+            ("spec.rateLimit", "'100' is no rate", "'100/s'"),
+        ),
+        (
+            "a rate of nothing",
+            queue_body(rateLimit="0.00/m"),
+            ("spec.rateLimit", "must let something through", "paused"),
+        ),
+        (
+            "nothing at once",
+            queue_body(maxConcurrency=0),
+            ("spec.maxConcurrency", "greater than or equal to 1"),
+        ),
+        (
+            "parked messages that wait for ever and a day",
+            queue_body(deadLetter={"parkedAfter": "4000d"}),
+            ("spec.deadLetter.parkedAfter", "315360000"),
+        ),
+        (
             "both ways to name a broker",
             queue_body(broker={"url": "redis://r", "secretKeyRef": {"name": "x"}}),
             ("name exactly one of url and secretKeyRef",),
@@ -126,6 +146,16 @@ def test_an_empty_queue_works() -> None:
     assert queue.queue_name == "emails"
     assert queue.spec.deletion_policy is DeletionPolicy.RETAIN
     assert queue.spec.dead_letter.retention == 7 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("words", "per_s"), [("100/s", 100.0), ("30/m", 0.5), ("2.5/h", 2.5 / 3600), (None, None)]
+)
+def test_a_rate_is_kept_in_words_and_read_a_second(words: str | None, per_s: float | None) -> None:
+    queue = make_queue(rateLimit=words)
+
+    assert queue.spec.rate_limit == words
+    assert queue.rate_per_s == (None if per_s is None else pytest.approx(per_s))
 
 
 def test_the_queue_name_is_the_objects_unless_it_is_given() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import msgspec
+
 from operator_builders import make_depth, make_worker, pool_body, queue_body
 from windlass.control_plane.queue_record import QueueRecord
 from windlass.control_plane.survey import KeyspaceView
@@ -211,9 +213,7 @@ def test_a_queue_knows_its_pools_and_its_record() -> None:
     rotated = observe_queue(world, brokers, ("shop", "emails"), "b0")
 
     assert set(fresh.pools) == {"one", "two"}
-    assert fresh.record == {
-        "paused": False, "max_deliveries": None, "dead_retention_s": 604_800,
-    }  # fmt: skip
+    assert fresh.record == msgspec.structs.asdict(QueueRecord())
     assert (fresh.binding_exists, bound.binding_exists, rotated.binding_exists) == (
         False,
         True,

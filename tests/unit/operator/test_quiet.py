@@ -18,6 +18,7 @@ from operator_builders import (
     make_pool,
     make_view,
 )
+from windlass.control_plane.set_aside import SetAside
 from windlass_operator.observe import World
 from windlass_operator.observed import BrokerError, PoolObserved
 from windlass_operator.plan import EmitEvent, Plan, SetStatus
@@ -139,6 +140,7 @@ def test_whatever_a_look_depends_on_makes_another_sight_of_a_pool() -> None:
         replace(observed.queues[0], arrival_rate=1.0),
         replace(observed.queues[0], service_s=1.0),
         replace(observed.queues[0], conflict="older"),
+        replace(observed.queues[0], aside=SetAside(parked=1, tasks={"shop.new": 1})),
         replace(observed.queues[0], broker=make_broker(error=BrokerError.UNREACHABLE)),
         replace(observed.queues[0], broker=make_broker(broker_id="b2")),
     )

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from operator_builders import NOW_S, make_broker, make_depth, make_queue, make_view
+from windlass.control_plane.queue_record import QueueRecord
+from windlass.control_plane.set_aside import SetAside
 from windlass_operator.desired.names import FINALIZER
 from windlass_operator.models.taskqueue import TaskQueue
 from windlass_operator.observed import BrokerError, QueueObserved
@@ -22,14 +25,20 @@ from windlass_operator.plan import (
     WriteRecord,
 )
 from windlass_operator.reasons import ConditionReason, EventReason
-from windlass_operator.reduce_queue import CLEANUP_S, reduce_queue, wanted_record
+from windlass_operator.reduce_queue import (
+    CLEANUP_S,
+    queue_conditions,
+    reduce_queue,
+    wanted_record,
+)
 
 DOWN = make_broker(error=BrokerError.UNREACHABLE, detail="no route to host")
 
 
 def world(queue: TaskQueue | None = None, **values: Any) -> QueueObserved:
     queue = queue or make_queue()
-    view = {key: values.pop(key) for key in ("broker", "depth", "conflict") if key in values}
+    parts = ("broker", "depth", "conflict", "aside")
+    view = {key: values.pop(key) for key in parts if key in values}
     given: dict[str, Any] = {
         "view": make_view(queue=queue, **view),
         "binding_exists": True,
@@ -74,11 +83,40 @@ def test_a_queue_that_is_as_wanted_gets_no_write_and_the_status_it_has() -> None
 
 def test_only_what_differs_of_the_record_is_written() -> None:
     queue = make_queue(paused=True, maxDeliveries=5)
-    record = {"paused": False, "max_deliveries": 5, "dead_retention_s": 604_800}
+    record = msgspec.structs.asdict(QueueRecord(paused=False, max_deliveries=5))
 
     plan = reduce_queue(world(queue, record=record), NOW_S)
 
     assert writes(plan) == [WriteRecord(queue="emails", changes={"paused": True})]
+
+
+def test_every_setting_of_the_spec_reaches_the_record_and_leaves_it_again() -> None:
+    given = make_queue(
+        rateLimit="30/m",
+        maxConcurrency=7,
+        maxDeliveries=9,
+        paused=True,
+        deadLetter={"retention": "1d", "parkedAfter": "2h", "expired": True, "failed": True},
+    )
+    full = QueueRecord(
+        paused=True,
+        max_deliveries=9,
+        dead_retention_s=86_400,
+        park_limit_s=7200,
+        dead_expired=True,
+        dead_failed=True,
+        rate_limit="30/m",
+        max_concurrency=7,
+    )
+    fresh = msgspec.structs.asdict(QueueRecord())
+    everything = {k: v for k, v in msgspec.structs.asdict(full).items() if k != "generation"}
+
+    assert wanted_record(world(given)) == everything
+    assert writes(reduce_queue(world(given, record=fresh), NOW_S)) == [
+        WriteRecord(queue="emails", changes=everything)
+    ]
+    left = writes(reduce_queue(world(make_queue(), record=everything), NOW_S))[0].changes
+    assert (left["rate_limit"], left["max_concurrency"], left["park_limit_s"]) == (None, None, 0)
 
 
 def test_a_record_that_could_not_be_read_is_left_alone() -> None:
@@ -191,6 +229,74 @@ def test_parked_messages_degrade_a_queue() -> None:
     assert degraded["status"] == "True"
     assert degraded["reason"] == ConditionReason.NO_CAPABLE_WORKER
     assert "3 message(s)" in degraded["message"]
+
+
+def test_the_tasks_that_no_worker_knows_are_named_some_of_them() -> None:
+    aside = SetAside(parked=40, tasks={f"shop.t{n:02}": 40 - n for n in range(13)})
+    conditions = queue_conditions(world(depth=make_depth(parked=40), aside=aside))
+    message = next(c.message for c in conditions if c.reason == ConditionReason.NO_CAPABLE_WORKER)
+
+    assert "shop.t00 (40), shop.t01 (39)" in message
+    assert "shop.t10" not in message
+    assert "and 3 more" in message
+
+
+def test_what_is_not_parked_any_more_degrades_nothing() -> None:
+    stale = SetAside(parked=1, tasks={"shop.new": 1})
+    conditions = queue_conditions(world(depth=make_depth(parked=0), aside=stale))
+
+    assert ConditionReason.NO_CAPABLE_WORKER not in [c.reason for c in conditions]
+
+
+def letters(**reasons: int) -> dict[str, Any]:
+    total = sum(reasons.values())
+    aside = SetAside(dead=total, reasons=reasons) if total else None
+    return {"depth": make_depth(dead=total), "aside": aside}
+
+
+def stored(**reasons: int) -> TaskQueue:
+    status = status_of(reduce_queue(world(**letters(**reasons)), NOW_S))
+    return replace(make_queue(), status=status)
+
+
+def test_dead_letters_are_counted_by_reason_in_the_status() -> None:
+    status = status_of(reduce_queue(world(**letters(max_deliveries=123, rejected=4)), NOW_S))
+
+    assert status["dead"] == 127
+    assert status["deadLetters"] == [
+        {"reason": "max_deliveries", "count": 120},
+        {"reason": "rejected", "count": 4},
+    ]
+
+
+def test_new_dead_letters_are_one_event_with_their_reasons() -> None:
+    plan = reduce_queue(world(stored(rejected=2), **letters(rejected=5, undecodable=1)), NOW_S)
+
+    (event,) = writes(plan)
+    assert event.reason == EventReason.DEAD_LETTERED
+    assert event.is_warning
+    assert "rejected (5 now), undecodable (1 now)" in event.message
+
+
+@pytest.mark.parametrize(
+    ("sentence", "queue", "now"),
+    [
+        ("the same ones", stored(rejected=2), letters(rejected=2)),
+        ("fewer, since some were replayed", stored(rejected=2), letters(rejected=1)),
+        ("a queue that was never looked at", make_queue(), letters(rejected=9)),
+        ("a status from before they were counted by reason",
+         replace(make_queue(), status={"dead": 9}), letters(rejected=9)),
+        ("too few more to be news", stored(rejected=500), letters(rejected=505)),
+    ],
+)  # fmt: skip
+def test_no_event_of_dead_letters_for(sentence: str, queue: TaskQueue, now: Any) -> None:
+    assert writes(reduce_queue(world(queue, **now), NOW_S)) == [], sentence
+
+
+def test_the_first_dead_letter_of_a_queue_that_had_none_is_news() -> None:
+    plan = reduce_queue(world(stored(), **letters(rejected=1)), NOW_S)
+
+    assert [event.reason for event in writes(plan)] == [EventReason.DEAD_LETTERED]
 
 
 def test_counts_are_rounded_so_that_small_changes_are_no_news() -> None:

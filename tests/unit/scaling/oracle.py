@@ -11,14 +11,15 @@ def need_slots(q: dict) -> float:
     if q.get("paused"):
         return 0.0
     lam, s, b, d, f = q.get("lam", 0.0), q.get("S"), q.get("B", 0), q.get("D", 0), q.get("F", 0)
+    rate, cap = q.get("r", math.inf), q.get("K", math.inf)
     if s is None:
-        return (b + d + f) / q.get("per_slot", 1)
-    rate = q.get("r", math.inf)
+        # No more than may be begun within the target, and never above the cap.
+        return min((min(b + d, rate * q.get("Td", 60)) + f) / q.get("per_slot", 1), cap)
     steady = min(lam, rate) * s / RHO
     drain = (b + d) * s / q.get("Td", 60)
     if rate < math.inf:
         drain = min(drain, max(0.0, rate * s - min(lam, rate) * s))
-    return min(steady + drain, max(b + d + f, math.ceil(round(steady, 9))), q.get("K", math.inf))
+    return min(steady + drain, max(b + d + f, math.ceil(round(steady, 9))), cap)
 
 
 def work(q: dict) -> int:
