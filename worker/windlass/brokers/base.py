@@ -135,6 +135,8 @@ class FetchRequest(msgspec.Struct, kw_only=True, gc=False):
         stamps_seen: The generation of revoked stamps that the worker knows.
         step_only: The message that the settled step releases is enough, if it can be leased in the
             commit: a broker need not look at the queues then. See `Fetched.is_step`.
+        idle: Lanes that could begin at once: of slots that are scarce no more are taken. None: any
+            number.
     """
 
     worker_id: str
@@ -145,6 +147,7 @@ class FetchRequest(msgspec.Struct, kw_only=True, gc=False):
     strict: bool = False
     stamps_seen: int = 0
     step_only: bool = False
+    idle: int | None = None
 
 
 class Fetched(msgspec.Struct, kw_only=True, gc=False):
@@ -238,6 +241,26 @@ class BrokerHealth(msgspec.Struct, kw_only=True, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
+class SentStep(Protocol):
+    """A step that is on its way to the broker, see `Broker.begin_step`. Nothing of it waits."""
+
+    def fileno(self) -> int:
+        """Readable when `arrived` is worth asking."""
+
+    def arrived(self) -> bool:
+        """Read what is there; True when nothing more will come: `fileno` is not valid then."""
+
+    def fetched(self) -> Fetched | None:
+        """Return what came; None: `exchange` it."""
+
+    @property
+    def is_declined(self) -> bool:
+        """Whether the broker has answered that it is no plain step, and did nothing."""
+
+    def give_up(self) -> None:
+        """Wait no more for it; what was done is unknown."""
+
+
 class Broker(Protocol):
     """The worker's and the client's view of a broker. Every method may raise OperationalError."""
 
@@ -267,6 +290,16 @@ class Broker(Protocol):
 
         Returns:
             The ids whose token was stale (nothing was done for them), and what was fetched.
+        """
+
+    def begin_step(
+        self, settlements: Sequence[Settlement], request: FetchRequest
+    ) -> SentStep | None:
+        """Send a lone step without waiting for the answer; None where that cannot be.
+
+        Args:
+            settlements: As `exchange` takes them.
+            request: With `step_only`.
         """
 
     def wait(self, request: FetchRequest, timeout_s: float) -> Fetched | None:

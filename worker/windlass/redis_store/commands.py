@@ -335,19 +335,20 @@ class Commands:
     def _fetch_keys(self, q: QueueKeys) -> tuple[bytes, ...]:
         return (
             *q.by_urgency, q.leased, q.leases, q.grants, q.left, q.scheduled, q.record, q.stats,
-            q.wake, q.idle, q.parked, q.condemned,
+            q.wake, q.idle, q.parked, q.condemned, q.blocked, q.line, q.retry, q.turns,
         )  # fmt: skip
 
     def fetch(self, request: FetchRequest) -> bytes:
         """Pack a fetch."""
         keys = self.keys
         touched = [keys.messages, keys.attempts, keys.revoked, keys.tokens, keys.cordon]
-        touched += (keys.stamps, keys.stamps_generation)
+        touched += (keys.stamps, keys.stamps_generation, keys.limits, keys.holds, keys.gates)
         for name in request.queues:
             touched += self._fetch_keys(keys.queue(name))
         args = (
             self.now, request.worker_id, request.want, request.lease_ms, request.wait_ms,
             int(request.strict), MAX_FETCH_BYTES, request.stamps_seen,
+            request.want if request.idle is None else request.idle,
         )  # fmt: skip
         return script("fetch").command(touched, args)
 

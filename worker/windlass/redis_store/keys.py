@@ -6,6 +6,7 @@ windlass:{ks}:revoked      zset   id by the time the tombstone expires, ms
 windlass:{ks}:signals      hash   revoked id -> signal that ends its run
 windlass:{ks}:stamps       zset   revoked stamp by the time its mark expires, ms
 windlass:{ks}:stamps:generation string when the marks were changed last
+windlass:{ks}:unique       hash   key of a lock -> who holds it and until when, see lua/lib/lock.lua
 windlass:{ks}:waiting      zset   id somebody waits for, by the time they give up, ms
 windlass:{ks}:tokens       string last fencing token
 windlass:{ks}:queues       set    queue names
@@ -18,6 +19,10 @@ windlass:{ks}:runs         hash   id of a schedule's run that has not been count
 windlass:{ks}:changes      string how often schedules were changed
 windlass:{ks}:lead         hash   the ticker that leads, and until when
 windlass:{ks}:r:<id>       string encoded outcome, with TTL
+windlass:{ks}:limits       hash   task -> its limits, JSON
+windlass:{ks}:limits:given hash   d<task>, s<task>: what workers declare and what was set, JSON
+windlass:{ks}:holds        hash   id -> token, queue and the gates in which it has a slot
+windlass:{ks}:gates        hash   n<gate> slots in use, q<gate> queues that wait, t<gate> tokens from, ms
 windlass:{ks}:thens        zset   continuation by the time somebody last looked after it, ms
 windlass:{ks}:then:<id>    hash   a continuation, see lua/lib/continuation.lua
 windlass:{ks}:confirm      string written before a replica is waited for
@@ -48,10 +53,14 @@ QUEUE_PARTS = {
     "left": "hash   token -> how many of its ids are not settled yet",
     "scheduled": "zset   priority digit + id by due time, ms",
     "record": "hash   the queue record, see windlass.control_plane.queue_record",
-    "stats": "hash   enqueued, completed, service_us, parks",
+    "stats": "hash   enqueued, completed, service_us, parks; what limits count",
     "wake": "list   tokens that wake a blocked worker",
     "idle": "string exists while a worker waits",
     "parked": "hash   id -> task name nobody here knows",
+    "blocked": "hash   id -> the gate it waits at and its place in the line",
+    "line": "zset   gate, place and id of what is blocked, in that order",
+    "retry": "zset   gate by the time at which what waits there may be tried, ms; inf: when told",
+    "turns": "zset   line of a key by its turn",
     "dead": "zset   id by the time of death, ms",
     "beat": "zset   schedule that sends here by the time of its next fire, ms",
     "obits": "hash   id -> why it died, JSON",
@@ -64,10 +73,12 @@ class QueueKeys:
     """The keys of one queue, encoded."""
 
     __slots__ = (
-        "beat", "condemned", "dead", "grants", "idle", "leased", "leases", "left", "name", "obits",
-        "parked", "ready", "record", "scheduled", "stats", "wake",
+        "beat", "blocked", "condemned", "dead", "grants", "idle", "leased", "leases", "left",
+        "line", "name", "obits", "parked", "ready", "record", "retry", "scheduled", "stats",
+        "turns", "wake",
     )  # fmt: skip
     beat: bytes
+    blocked: bytes
     condemned: bytes
     dead: bytes
     grants: bytes
@@ -75,11 +86,14 @@ class QueueKeys:
     leased: bytes
     leases: bytes
     left: bytes
+    line: bytes
     obits: bytes
     parked: bytes
     record: bytes
+    retry: bytes
     scheduled: bytes
     stats: bytes
+    turns: bytes
     wake: bytes
 
     def __init__(self, base: str, name: str) -> None:
@@ -120,6 +134,7 @@ class Keys:
         self.signals = f"{base}signals".encode()
         self.stamps = f"{base}stamps".encode()
         self.stamps_generation = f"{base}stamps:generation".encode()
+        self.unique = f"{base}unique".encode()
         self.waiting = f"{base}waiting".encode()
         self.tokens = f"{base}tokens".encode()
         self.queues = f"{base}queues".encode()
@@ -136,6 +151,10 @@ class Keys:
         self.answers_prefix = f"{base}answers:".encode()
         self.done_prefix = f"{base}done:".encode()
         self.result_prefix = f"{base}r:".encode()
+        self.limits = f"{base}limits".encode()
+        self.limits_given = f"{base}limits:given".encode()
+        self.holds = f"{base}holds".encode()
+        self.gates = f"{base}gates".encode()
         self.thens = f"{base}thens".encode()
         self.then_prefix = f"{base}then:".encode()
         self.confirm = f"{base}confirm".encode()
