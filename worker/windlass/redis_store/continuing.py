@@ -121,13 +121,13 @@ def done_and_next(keys: Keys, now: str, item: StepDone, request: FetchRequest) -
     part, queue = item.part, item.queue
     if part is None or part.failure or part.then.queues != (queue,) or len(part.then.formats) > 1:
         return None
-    if queue not in request.queues or len(request.queues) > STEP_QUEUES:
-        return None
+    if queue not in request.queues or len(request.queues) > STEP_QUEUES or item.token < 0:
+        return None  # a token below 0: others wait for the slots that it holds
     q, then = keys.queue(queue), part.then
     touched = [
         keys.messages, keys.attempts, q.leased, q.leases, q.grants, q.left, q.stats, q.record,
         keys.waiting, keys.result(item.id), keys.queues, keys.thens, keys.then(then.id),
-        keys.cordon, keys.revoked, keys.stamps_generation,
+        keys.cordon, keys.revoked, keys.stamps_generation, keys.limits,
     ]  # fmt: skip
     for name in request.queues:
         touched += keys.queue(name).by_urgency

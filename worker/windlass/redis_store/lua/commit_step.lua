@@ -17,7 +17,8 @@
 -- KEYS[14] cordon  ZSET   worker by the time its cordon ends, ms
 -- KEYS[15] revoked ZSET   tombstones
 -- KEYS[16] generation STRING of the revoked stamps
--- KEYS[17..] r9 .. r0 LIST of each queue that the worker serves
+-- KEYS[17] limits  HASH   limits of tasks
+-- KEYS[18..] r9 .. r0 LIST of each queue that the worker serves
 -- ARGV[1] now_ms   ms, '' for the server's clock
 -- ARGV[2] channel  prefix of the outcome channels
 -- ARGV[3] service  us, run time
@@ -36,7 +37,8 @@
 -- Returns: {now, id, raw} of the message that is leased now, under the token of the one that ended;
 --          '' when nothing was done.
 -- Invariants: leased -> gone with its outcome stored, and gone -> leased, in the same step. A message
---             that is ready, or a queue that is paused, a worker that is cordoned: nothing is done.
+--             that is ready, a limit of any kind, a queue that is paused, a worker that is cordoned:
+--             nothing is done.
 -- Complexity: O(1), and O(queues served).
 -- @include clock
 -- @include admit
@@ -49,8 +51,9 @@ local payload, continuation, value = ARGV[9], ARGV[10], ARGV[11]
 
 -- What stands in the way of the lease: the same as where a message is fetched.
 if redis.call('HGET', leased, id) ~= token or redis.call('HGET', KEYS[6], token) ~= '1' then return '' end
-if redis.call('EXISTS', unpack(KEYS, 17, 16 + 10 * tonumber(ARGV[15]))) > 0 then return '' end
-if redis.call('HGET', KEYS[8], 'paused') == '1' then return '' end
+if redis.call('EXISTS', KEYS[17], unpack(KEYS, 18, 17 + 10 * tonumber(ARGV[15]))) > 0 then return '' end
+local kept = redis.call('HMGET', KEYS[8], 'paused', 'rate_limit', 'max_concurrency')
+if kept[1] == '1' or kept[2] or kept[3] then return '' end
 local until_ms = redis.call('ZSCORE', KEYS[14], ARGV[12])
 if until_ms and tonumber(until_ms) > now then return '' end
 if (redis.call('GET', KEYS[16]) or '0') ~= ARGV[14] then return '' end
