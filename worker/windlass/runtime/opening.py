@@ -120,7 +120,7 @@ class Opener:
 def _headers(data: bytes) -> Headers:
     try:
         return _decode_headers(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         text = f"Message headers cannot be decoded: {error}."
         raise DecodeError(text) from error
 
