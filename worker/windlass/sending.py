@@ -1,8 +1,8 @@
 """Turns a call into a message: arguments checked and encoded, queue chosen, times worked out.
 
-A `Plan` is all that a call's options decide: queue, times, headers, address. A task keeps the plan
-of its calls without options, so the common call only encodes its arguments. The broker is not
-spoken to before everything that can be wrong was checked.
+All that a call's options decide is a `windlass.plans.Plan`. A task keeps the plan of its calls
+without options, so the common call only encodes its arguments. The broker is not spoken to before
+everything that can be wrong was checked.
 Next in the walk: `windlass.publishing`.
 """
 
@@ -16,20 +16,17 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from windlass import call_options, context, messages, signals
+from windlass import call_options, messages, signals
 from windlass.arguments import check_containers
-from windlass.errors import MessageTooLarge
+from windlass.message_ids import new_id as new_id
+from windlass.message_ids import new_ids as new_ids
 from windlass.messages import Headers, Outgoing
+from windlass.plans import Plan, sealing_in
 from windlass.serializers import compression, registry
-from windlass.serializers.base import BODY_PARTS
 from windlass.task_annotations import annotate
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
-    from windlass.context import Context
-    from windlass.sealing.seals import Seals
     from windlass.settings.model import Settings
     from windlass.task import Task
 
@@ -44,22 +41,6 @@ def whole_ms(delay_s: float) -> int:
     return math.ceil(delay_s * 1000 - 1e-6)  # 0.07 * 1000 is a little more than 70
 
 
-def new_id() -> str:
-    """Return a random UUID (version 4) as text; as uuid.uuid4, at a third of its cost."""
-    return _uuid(os.urandom(16).hex())
-
-
-def new_ids(count: int) -> list[str]:
-    """Return many, asking the system for randomness once."""
-    raw = os.urandom(16 * count).hex()
-    return [_uuid(raw[at : at + 32]) for at in range(0, 32 * count, 32)]
-
-
-def _uuid(raw: str) -> str:
-    variant = "89ab"[int(raw[16], 16) & 3]
-    return f"{raw[:8]}-{raw[8:12]}-4{raw[13:16]}-{variant}{raw[17:20]}-{raw[20:]}"
-
-
 @cache
 def _host() -> str:
     return socket.gethostname()
@@ -68,149 +49,6 @@ def _host() -> str:
 def origin() -> str:
     """Name this process as a sender: "pid@host"."""
     return f"{os.getpid()}@{_host()}"
-
-
-class Plan:
-    """What the options of a call decide, worked out and encoded as far as possible.
-
-    Attributes:
-        settings: The settings it was made from; with others it has to be made anew.
-        pid: The process that made it, since the headers name it.
-        times: An Outgoing without id and tail: queue, priority and times.
-        headers: As sent when no task runs here.
-        head: `headers` and the address, encoded.
-        is_placed: The options name root or parent themselves.
-        seals: What signs and encrypts; None: nothing does.
-    """
-
-    __slots__ = (
-        "address",
-        "compression",
-        "embed",
-        "encode",
-        "head",
-        "headers",
-        "is_placed",
-        "limit",
-        "pid",
-        "seals",
-        "settings",
-        "times",
-    )
-
-    def __init__(self, settings: Settings, times: Outgoing, headers: Headers, name: str) -> None:
-        self.settings = settings
-        self.pid = os.getpid()
-        self.times = times
-        self.headers = headers
-        self.address = messages.address(times.queue, name)
-        self.head = messages.encode_tail(self.address, headers, b"")
-        self.is_placed = headers.root_id is not None or headers.parent_id is not None
-        self.embed: dict[str, Any] = {}
-        self.encode = registry.serializer_named("json").encode
-        self.limit = settings.task_max_size_bytes
-        self.compression: str | None = None
-        self.seals = sealing_in(settings)
-
-    def message(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], message_id: str | None = None
-    ) -> Outgoing:
-        """Build the message of one call.
-
-        Raises:
-            EncodeError: An argument has no representation in the serializer.
-            MessageTooLarge: The message is over task_max_size_bytes.
-        """
-        body = self.encode((args, kwargs, self.embed), BODY_PARTS)
-        parent = context.sending_request()
-        if self.seals is not None:
-            message_id = message_id or new_id()
-            tail = self._sealed(message_id, body, parent, self.seals)
-        elif self.compression is not None and len(body) >= compression.MIN_BYTES:
-            tail = self._compressed(body, parent, self.compression)
-        elif parent is None or self.is_placed:
-            tail = self.head + body
-        else:
-            headers = child_headers(self.headers, parent)
-            tail = messages.encode_tail(self.address, headers, body)
-        if len(tail) > self.limit:
-            raise self._too_large(len(tail))
-        times = self.times
-        return Outgoing(
-            id=message_id or new_id(),
-            queue=times.queue,
-            tail=tail,
-            priority=times.priority,
-            delay_ms=times.delay_ms,
-            eta_ms=times.eta_ms,
-            ttl_ms=times.ttl_ms,
-            expires_at_ms=times.expires_at_ms,
-        )
-
-    def tail(self, message_id: str, headers: Headers, body: bytes) -> bytes:
-        """Build the tail of a message with headers of its own, sealed if that is to be."""
-        if self.seals is None:
-            return messages.encode_tail(self.address, headers, body)
-        # As in `_sealed`.
-        from windlass.sealing.places import seal_tail  # noqa: PLC0415
-
-        head = messages.encode_tail(self.address, headers, b"")
-        return seal_tail(self.seals, message_id, head, body)
-
-    def _sealed(self, message_id: str, body: bytes, parent: Context | None, seals: Seals) -> bytes:
-        """Build a tail with its body signed or encrypted."""
-        # Clients without signing do without it.
-        from windlass.sealing.places import seal_tail  # noqa: PLC0415
-
-        headers = self.headers
-        if parent is not None and not self.is_placed:
-            headers = child_headers(headers, parent)
-        if self.compression is not None and len(body) >= compression.MIN_BYTES:
-            if len(self.head) + len(body) > self.limit:
-                raise self._too_large(len(self.head) + len(body))
-            headers = msgspec.structs.replace(headers, content_encoding=self.compression)
-            body = compression.compress(body, self.compression)
-        head = self.head
-        if headers is not self.headers:
-            head = messages.encode_tail(self.address, headers, b"")
-        return seal_tail(seals, message_id, head, body)
-
-    def _compressed(self, body: bytes, parent: Context | None, encoding: str) -> bytes:
-        """Build a tail with its body made smaller; the cap is that of what it holds."""
-        if len(self.head) + len(body) > self.limit:
-            raise self._too_large(len(self.head) + len(body))
-        headers = self.headers
-        if parent is not None and not self.is_placed:
-            headers = child_headers(headers, parent)
-        headers = msgspec.structs.replace(headers, content_encoding=encoding)
-        return messages.encode_tail(self.address, headers, compression.compress(body, encoding))
-
-    def _too_large(self, size_bytes: int) -> MessageTooLarge:
-        what = f"A message for queue {self.times.queue!r}"
-        return MessageTooLarge(what, size_bytes, self.limit, "task_max_size_bytes")
-
-    def place(self, **headers: Any) -> None:
-        """Keep root and parent as the options say, and change other headers."""
-        self.headers = msgspec.structs.replace(self.headers, **headers)
-        self.head = messages.encode_tail(self.address, self.headers, b"")
-        self.is_placed = True
-
-
-def sealing_in(settings: Settings) -> Seals | None:
-    """Return what signs or encrypts what is sent, None where nothing is to be."""
-    seals = settings.seals
-    return seals if seals is not None and seals.seals else None
-
-
-def child_headers(headers: Headers, parent: Context) -> Headers:
-    """Return the headers of a message that a task sends: its place in the tree, and its stamps."""
-    headers = msgspec.structs.replace(
-        headers, root_id=parent.root_id or parent.id, parent_id=parent.id
-    )
-    if parent.stamps:
-        headers.stamps = {**parent.stamps, **(headers.stamps or {})}
-        headers.stamped_headers = sorted(headers.stamps)
-    return headers
 
 
 def build(

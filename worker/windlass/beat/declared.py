@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from windlass import schedules, sending
+from windlass import plans, schedules, sending
 from windlass.beat.entry import CatchUp, Entry, Overlap
 from windlass.beat.timing import LOCAL, Cron, Every, Sun, Timing, find_zone
 from windlass.errors import ConfigurationError, ScheduleError, WindlassError, nearest
@@ -132,7 +132,7 @@ def _call(
     message = decode_message(outgoing.id, prefix + outgoing.tail)
     # Who declares it is another process each time.
     message.headers.origin = None
-    seals = sending.sealing_in(app.conf.current)
+    seals = plans.sealing_in(app.conf.current)
     if seals is not None:
         # Apps without signing do without it.
         from windlass.sealing.schedules import sealed_for_schedule  # noqa: PLC0415

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from windlass import messages, sending, signals
+from windlass import sending, signals
 from windlass.canvas.names import GATHER
 from windlass.canvas.unfold import Fork, Item, Items, Step, width
 from windlass.continuations import Continuation, Hole, Release
@@ -27,7 +27,7 @@ from windlass.signatures import Signature
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
-    from windlass.sending import Plan
+    from windlass.plans import Plan
 
 #: Options that are set on each message and are no part of a plan.
 _OF_ONE = ("task_id", "group_id", "group_index", "root_id", "parent_id")

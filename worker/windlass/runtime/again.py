@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from windlass import call_options, messages, sending
+from windlass import call_options, messages, plans, sending
 from windlass.context import PendingReplacement, PendingRetry
 from windlass.messages import Headers, Outgoing
 from windlass.released import PICKLED_PARTS
@@ -63,7 +63,7 @@ def retry(run: Run, pending: PendingRetry) -> Outgoing:
 
 def _tail(run: Run, address: bytes, headers: Headers, body: bytes) -> bytes:
     """Build the tail of a retry, sealed anew as the settings say now."""
-    seals = sending.sealing_in(run.spec.settings)
+    seals = plans.sealing_in(run.spec.settings)
     if seals is None:
         if headers.seal is not None:
             headers = msgspec.structs.replace(headers, seal=None)
