@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import chaos_log as log
 from chaos_history import Finding, History, Run
-from chaos_workload import DEADLY, POISON_CAP
+from chaos_workload import DEADLY, KILLERS, POISON_CAP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ def all_was_sent(found: History, _terms: Terms) -> Iterator[Finding]:
 
 #: Kind -> state of its outcome.
 _STATES = {"fail": "FAILURE", "revoke": "REVOKED", "early": "*", "poison": "FAILURE",
-           "reject": "FAILURE"}  # fmt: skip
+           "fatal": "FAILURE", "reject": "FAILURE"}  # fmt: skip
 
 
 def roles_of(call: log.Sending) -> list[str]:
@@ -177,7 +177,7 @@ _HARMLESS = frozenset({"clock", "cordon"})
 
 def _is_explained(found: History, before: Run, after: Run, terms: Terms) -> bool:
     call = found.calls[before.start.n]
-    if call.what in ("dies", "poison"):
+    if call.what in KILLERS:
         return True  # it kills its process itself
     since, worker = before.start.at - terms.lease_s, before.start.worker
     return _was_killed_by_a_task(found, worker, since, after.start.at) or any(
@@ -194,7 +194,7 @@ def _was_killed_by_a_task(found: History, worker: str, since: float, until: floa
 
 def dead_letters_had_to_be(found: History, _terms: Terms) -> Iterator[Finding]:
     """A dead letter is of a call that had to become one, for its reason, after so many crashes."""
-    reasons = {"poison": "max_deliveries", "reject": "rejected"}
+    reasons = {"poison": "max_deliveries", "fatal": "max_deliveries", "reject": "rejected"}
     by_id = {call.id: call for call in found.calls.values() if call.id}
     for id_, letter in found.dead.items():
         call = by_id.get(id_)
@@ -204,7 +204,7 @@ def dead_letters_had_to_be(found: History, _terms: Terms) -> Iterator[Finding]:
             text = f"{id_} ({what}) is a dead letter: {letter.reason}, expected {expected}"
             yield Finding("dead", text)
     for call in found.calls.values():
-        runs = len(found.by_id.get(call.id, ())) if call.what == "poison" else 0
+        runs = len(found.by_id.get(call.id, ())) if call.queue == "poison" else 0
         if runs > POISON_CAP:
             text = f"{call.id} killed its process {runs} times, and {POISON_CAP} is the cap"
             yield Finding("dead", text)

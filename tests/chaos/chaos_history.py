@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import chaos_log as log
+from chaos_workload import KILLERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def history(lines: Iterable[log.Any]) -> History:
     for runs in found.by_id.values():
         runs.sort(key=lambda run: run.start.at)
         call = found.calls.get(runs[0].start.n)
-        if call is not None and call.what in ("dies", "poison"):
+        if call is not None and call.what in KILLERS:
             for run in runs:
                 if run.end is None:
                     found.killings[run.start.worker].append(run.start.at)

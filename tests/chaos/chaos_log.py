@@ -33,6 +33,7 @@ class Sending(Line, tag="sending"):
         burst: For kind "order": which burst. All of a burst become ready at once.
         priority: 0 to 9.
         key: What a limit counts by.
+        queue: Where it goes.
     """
 
     n: int
@@ -43,6 +44,7 @@ class Sending(Line, tag="sending"):
     burst: int = 0
     priority: int = 0
     key: str = ""
+    queue: str = "main"
 
 
 class Sent(Line, tag="sent"):

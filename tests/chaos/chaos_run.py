@@ -112,7 +112,7 @@ class ChaosRun:
             for queue, record in RECORDS.items():
                 write_record(self.admin.broker, queue, **record)
             self.fleet.start()
-            eventually(self._all_up, 60, self.fleet.logs)
+            self._wait_for_workers()
             pulse.start()
             self.watcher.start()
             self._storm()
@@ -135,6 +135,12 @@ class ChaosRun:
 
     def _all_up(self) -> bool:
         return len(heartbeats.read_workers(self.admin.broker)) == len(self.fleet)
+
+    def _wait_for_workers(self) -> None:
+        try:
+            eventually(self._all_up, 60, "all workers are up")
+        except AssertionError as error:
+            raise AssertionError(self.fleet.logs()[-3000:]) from error
 
     def _pulse(self) -> None:
         """Note when the whole machine stood still: no worker's fault."""

@@ -22,7 +22,7 @@ from windlass.results import codec
 PATIENT = {"max_retries": 900, "interval_start": 0.02, "interval_step": 0.05, "interval_max": 0.2}
 _BATCH = 50
 _PAGE = 500
-_BULK = frozenset({"plain", "nap", "long", "early", "dies", "poison", "reject", "fail", "retry"})
+_BULK = frozenset({"plain", "nap", "long", "early", "dies", "poison", "fatal", "reject", "fail", "retry"})
 
 
 def batches(calls: Sequence[Call]) -> Iterator[list[Call]]:
@@ -107,6 +107,7 @@ class Sender:
                     size=call.size,
                     burst=call.burst,
                     priority=call.priority,
+                    queue=call.queue,
                 )
                 for call in calls
             )
@@ -219,7 +220,8 @@ class Watcher:
 
     def close(self) -> None:
         self._over.set()
-        self._thread.join(30)
+        if self._thread.is_alive():
+            self._thread.join(30)
 
     def _run(self) -> None:
         while not self._over.wait(0.05):

@@ -121,6 +121,15 @@ def poison(self, n):
 
 
 @app.task(bind=True)
+def fatal(self, n):
+    """Take the worker along, every time: the parent of the process that forked this one."""
+    begin(self, n, "work", [])
+    zygote = Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()
+    os.kill(int(zygote[1]), signal.SIGKILL)
+    time.sleep(60)
+
+
+@app.task(bind=True)
 def reject(self, n):
     run = begin(self, n, "work", [])
     end(run, "error")

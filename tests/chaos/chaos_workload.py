@@ -13,6 +13,7 @@
     early     acks_late=False: never run twice
     dies      kills its process the first time
     poison    kills its process every time: a dead letter at the cap
+    fatal     kills its worker every time: likewise, by leases that run out
     reject    refused by the task: a dead letter
     revoke    delayed and revoked before it is due: never runs
     roll      sent at the end: every worker must take some
@@ -27,10 +28,12 @@ from dataclasses import dataclass, field
 #: Kind -> weight in the mix. "long" and "order" come in places of their own.
 MIX = {
     "plain": 30, "link": 20, "chain": 8, "chord": 5, "retry": 8, "delay": 6, "nap": 10, "fail": 4,
-    "early": 4, "dies": 0.3, "poison": 0.2, "reject": 1, "revoke": 2,
+    "early": 4, "dies": 0.3, "poison": 0.2, "fatal": 0.02, "reject": 1, "revoke": 2,
 }  # fmt: skip
 #: Dead letters are what these become; everything else must end with an outcome.
-DEADLY = frozenset({"poison", "reject"})
+DEADLY = frozenset({"poison", "fatal", "reject"})
+#: These end the process they run in, or more.
+KILLERS = frozenset({"dies", "poison", "fatal"})
 #: Crashes after which a message of the queue "poison" is a dead letter.
 POISON_CAP = 3
 ORDER_BURST = 30
@@ -125,7 +128,7 @@ def _call(
         delay_s=_delay_s(chance, kind),
         size=_size(chance, kind),
         burst=burst,
-        queue=kind if kind in ("order", "poison") else "main",
+        queue={"order": "order", "poison": "poison", "fatal": "poison"}.get(kind, "main"),
         priority=chance.choice((0, 0, 3, 6, 9)) if kind == "order" else chance.choice((0, 0, 0, 5)),
     )
 

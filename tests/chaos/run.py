@@ -18,6 +18,7 @@ import chaos_faults  # noqa: E402 - after the path
 from chaos_fleet import LARGE, POSTS  # noqa: E402 - likewise
 from chaos_report import report  # noqa: E402 - likewise
 from chaos_run import ChaosRun, Plan  # noqa: E402 - likewise
+from chaos_workload import MIX  # noqa: E402 - likewise
 
 
 def arguments() -> argparse.Namespace:
@@ -32,18 +33,25 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--fsync", choices=("always", "everysec", "no"), default="always")
     parser.add_argument("--small", action="store_true", help="three workers instead of four")
+    parser.add_argument("--settle", type=float, default=120.0, help="seconds the end may take")
     parser.add_argument("--bursts", type=int, default=20)
+    parser.add_argument("--mix", default="", help="weights of kinds, e.g. link=5,nap=5; else all")
     parser.add_argument("--report", type=Path, help="write it here too: report.md and report.json")
     parser.add_argument("--keep", type=Path, help="keep the log and what workers printed here")
     return parser.parse_args()
 
 
 def plan_of(given: argparse.Namespace) -> Plan:
+    mix = {}
+    for part in filter(None, given.mix.split(",")):
+        kind, _, weight = part.partition("=")
+        mix[kind] = float(weight)
     faults = () if given.faults == "none" else tuple(given.faults.split(","))
     return Plan(
         seed=given.seed, tasks=given.tasks, seconds=given.minutes * 60, faults=faults,
         lease_s=given.lease, pause_s=given.pause, rounds=given.rounds, fsync=given.fsync,
-        posts=POSTS if given.small else LARGE, settle_s=120.0, bursts=given.bursts,
+        posts=POSTS if given.small else LARGE, settle_s=given.settle, bursts=given.bursts,
+        mix=mix or dict(MIX),
     )  # fmt: skip
 
 
