@@ -130,6 +130,9 @@ class MemoryBroker:
         stale = self.store.settle(settlements, self._max_deliveries) if settlements else []
         return stale, None if request is None else self.store.fetch(self._turned(request))
 
+    def begin_step(self, settlements: Sequence[Settlement], request: FetchRequest) -> None:
+        """Nothing is sent anywhere: `exchange` takes no time."""
+
     def wait(self, request: FetchRequest, timeout_s: float) -> Fetched | None:
         """Block until the queues have something, then fetch, also after the time-out.
 

@@ -12,8 +12,41 @@ from typing import Any
 from windlass.brokers.base import Fetched, FetchRequest, HandBack, Settlement
 from windlass.brokers.redis_continuations import Continuations
 from windlass.errors import BrokerError
+from windlass.redis_store import limiting
 from windlass.redis_store.commands import Commands, SettleCall
 from windlass.redis_store.connection import Links, server_error
+from windlass.redis_store.sent import SentCall, send
+
+
+class SentStep:
+    """Implements `windlass.brokers.base.SentStep`."""
+
+    __slots__ = ("_call", "_settlement")
+
+    def __init__(self, call: SentCall, settlement: Settlement) -> None:
+        self._call = call
+        self._settlement = settlement
+
+    def fileno(self) -> int:
+        """Readable when `arrived` is worth asking."""
+        return self._call.fileno()
+
+    def arrived(self) -> bool:
+        """Read what is there; True when nothing more will come."""
+        return self._call.arrived()
+
+    def fetched(self) -> Fetched | None:
+        """Return what came; None: `exchange` it."""
+        return Commands.stepped(self._settlement, self._call.reply)
+
+    @property
+    def is_declined(self) -> bool:
+        """Whether the broker has answered that it is no plain step, and did nothing."""
+        return self._call.reply is not None and not self._call.reply
+
+    def give_up(self) -> None:
+        """Wait no more."""
+        self._call.give_up()
 
 
 class Exchanges:
@@ -67,6 +100,14 @@ class Exchanges:
         self._finish(calls, replies)
         return stale, fetched
 
+    def begin_step(
+        self, settlements: Sequence[Settlement], request: FetchRequest
+    ) -> SentStep | None:
+        """See `windlass.brokers.base.Broker.begin_step`."""
+        command = self._commands.step(settlements, request)
+        call = None if command is None else send(self._links, command)
+        return None if call is None else SentStep(call, settlements[0])
+
     def _finish(self, calls: Sequence[SettleCall], replies: Sequence[Any]) -> None:
         """Send the rest of what commits have released in part: the many, or to unusual queues."""
         ids = [
@@ -77,6 +118,14 @@ class Exchanges:
         ]
         if ids or self._continuations.has_unfinished:
             self._continuations.finish(ids)
+        pairs = [
+            word
+            for call, reply in zip(calls, replies, strict=False)
+            if call.frees and not isinstance(reply, Exception)
+            for word in reply
+        ]
+        if pairs:
+            self._links.call(limiting.elsewhere(self._commands.keys, pairs))
 
     def _give_back(self, request: FetchRequest | None, reply: Any) -> None:
         """Hand back what was fetched beside a settlement that was refused: nobody will run it."""

@@ -177,6 +177,13 @@ class Link:
         wire.set_timeout(self._address.socket_timeout if within_s is None else within_s)
         return wire
 
+    def plain_wire(self) -> Wire | None:
+        """Return the socket if it is connected, not encrypted and its server the only one."""
+        wire = self._wire
+        if wire is None or self._route is not None or self._pid != os.getpid():
+            return None
+        return wire if wire.is_plain and wire.fileno() >= 0 else None
+
     def _connect(self, within_s: float | None) -> Wire:
         route = self._route
         if route is not None:
@@ -372,6 +379,19 @@ class Links:
             link.close()
         self._free.append(link)
         return replies
+
+    def lend(self) -> Link | None:
+        """Return a used connection, to be given to `take_back`, None if none is free."""
+        try:
+            link = self._free.pop()
+        except IndexError:
+            return None
+        link.drop_if_stale()
+        return link
+
+    def take_back(self, link: Link) -> None:
+        """Let others use a connection again."""
+        self._free.append(link)
 
     def close(self) -> None:
         """Close the free connections."""

@@ -187,6 +187,42 @@ class Wire:
             reader.feed(chunk)
         return reply
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the kernel's socket is all there is: nothing is encrypted."""
+        return self._is_plain
+
+    def send_now(self, data: bytes) -> bool:
+        """Send packed commands if the kernel takes them at once; else the connection is closed.
+
+        For a plain connection. A server does nothing for half a command.
+        """
+        try:
+            if self._sock.send(data, socket.MSG_DONTWAIT) == len(data):
+                return True
+        except OSError:
+            pass
+        self.close()
+        return False
+
+    def read_now(self) -> Reply:
+        """Return the next reply if it is there, else what `nothing` knows; never waits.
+
+        Raises:
+            OSError: The connection is lost.
+        """
+        reply = self._reader.gets()
+        if reply is not _NOT_THERE:
+            return reply
+        try:
+            chunk = self._sock.recv(_READ_SIZE, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return _NOT_THERE
+        if not chunk:
+            raise ConnectionResetError("it closed the connection")
+        self._reader.feed(chunk)
+        return self._reader.gets()
+
     def can_read(self, timeout_s: float) -> bool:
         """Wait until there is something to read, the connection's end included."""
         if self._reader.has_data():

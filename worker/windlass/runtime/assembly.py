@@ -25,6 +25,7 @@ from windlass.runtime.chores import Chores
 from windlass.runtime.control import ControlListener
 from windlass.runtime.crew import Crew, Spawner
 from windlass.runtime.dispatch import Dispatcher
+from windlass.runtime.errand import Errand
 from windlass.runtime.exchange import Answer, Exchange, Mailbox, Waker
 from windlass.runtime.executor import Executor
 from windlass.runtime.facts import Describer
@@ -138,6 +139,8 @@ class _Builder:
         outbox = self._outbox()
         names, post = tuple(self._app.tasks), self._on_answer(outbox)
         exchange = Exchange(self._broker, self._worker_id, names, self._store_unfenced, post)
+        errand = Errand(self._selector, self._broker.begin_step, self._on_step(outbox))
+        exchange.errand = errand
         waker = Waker(self._wait_broker, self._mailbox.post)
         traffic = Traffic(
             self._terms(),
@@ -156,6 +159,7 @@ class _Builder:
             crew=crew,
             dispatcher=dispatcher,
             traffic=traffic,
+            errand=errand,
             clock=self._clock,
             casualties=casualties,
             finisher=Finisher(settler, traffic, dispatcher, self._grants, state),
@@ -200,6 +204,15 @@ class _Builder:
         def take(answer: Answer) -> None:
             post(answer)
             if answer.job.settlements or answer.job.unfenced:
+                outbox.hurry()
+
+        return take
+
+    def _on_step(self, outbox: OutboxThread | None) -> Callable[[Answer], None]:
+        def take(answer: Answer) -> None:
+            if self._supervisor is not None:
+                self._supervisor.on_step(answer)
+            if outbox is not None:
                 outbox.hurry()
 
         return take

@@ -17,13 +17,16 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from windlass.brokers.base import Fetched, FetchRequest, Settlement, StoredResult
 from windlass.errors import OperationalError
 from windlass.runtime.settle import Unfenced
+
+if TYPE_CHECKING:
+    from windlass.runtime.errand import Errand
 
 
 class Started(msgspec.Struct, kw_only=True, gc=False):
@@ -122,6 +125,9 @@ class Exchange:
         store_unfenced: Stores an outcome without a lease (acks_late=False).
         task_names: What this worker can run, to unpark it.
         post: Takes each Answer.
+
+    Attributes:
+        errand: Makes the trips that need no thread, if there is one.
     """
 
     def __init__(
@@ -139,6 +145,7 @@ class Exchange:
         self._post = post
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.is_busy = False
+        self.errand: Errand | None = None
         self._thread = threading.Thread(target=self._run, name="exchange", daemon=True)
 
     def start(self) -> None:
@@ -148,7 +155,8 @@ class Exchange:
     def submit(self, job: Job) -> None:
         """Give the next job; only while `is_busy` is False. The loop resets it on the answer."""
         self.is_busy = True
-        self._jobs.put(job)
+        if self.errand is None or not self.errand.take(job, self._jobs.put):
+            self._jobs.put(job)
 
     def stop(self) -> None:
         """Let the thread end after the job it has; does not wait for it."""

@@ -27,6 +27,7 @@ from windlass.runtime.casualties import Casualties
 from windlass.runtime.control import InLoop
 from windlass.runtime.crew import Crew
 from windlass.runtime.dispatch import Dispatcher
+from windlass.runtime.errand import Errand
 from windlass.runtime.exchange import Answer, Mailbox, Woken
 from windlass.runtime.finishing import Finisher
 from windlass.runtime.hand import Entry, Grants, Reader
@@ -61,6 +62,7 @@ class Parts:
     crew: Crew
     dispatcher: Dispatcher
     traffic: Traffic
+    errand: Errand
     clock: BrokerClock
     casualties: Casualties
     finisher: Finisher
@@ -254,6 +256,10 @@ class Supervisor:
     def _on_cordon(self, cordon: Cordon, now: float) -> None:
         self._parts.traffic.on_cordon(cordon.until_ms, self._parts.clock.now_ms(now))
 
+    def on_step(self, answer: Answer) -> None:
+        """Take the answer of an errand."""
+        self._on_answer(answer, answer.at)
+
     def _on_answer(self, answer: Answer, now: float) -> None:
         parts = self._parts
         if not parts.traffic.on_answer(answer):
@@ -338,6 +344,7 @@ class Supervisor:
 
     def _tick(self, now: float) -> None:
         parts = self._parts
+        parts.errand.check(now)
         if parts.shutdown.on_time(now):
             self._on_stage(now, "drain time-out")
         slots = parts.crew.slots

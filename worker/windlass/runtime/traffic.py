@@ -96,6 +96,7 @@ class Traffic:
         self._quiet_until = 0.0
         #: Steps are leased in a commit from here to there.
         self._steps_from = self._steps_until = 0.0
+        self._tries_step = False
         self._expects_next = self._brings_next = False
         self._waker_wants = 0
         self._stamps_seen = 0
@@ -203,8 +204,8 @@ class Traffic:
         has_parcel = self.settlements or self.started or self.unfenced or self._reap or self._unpark
         if may_fetch or (has_parcel and now >= self._flush_at) or self._reap or self._unpark:
             self._departed_at = now
-            step_only = may_fetch and self._may_skip_look(now)
-            self._submit(self._request(want, step_only=step_only) if may_fetch else None)
+            self._tries_step = may_fetch and self._may_skip_look(now)
+            self._submit(self._request(want, self._tries_step) if may_fetch else None)
 
     def _may_skip_look(self, now: float) -> bool:
         """Whether it is enough to lease what a lone step releases."""
@@ -217,7 +218,7 @@ class Traffic:
     def _wait_s(self, now: float) -> float:
         return min(WAIT_S, max(0.001, self.next_due_at - now))
 
-    def _request(self, want: int, *, step_only: bool = False) -> FetchRequest:
+    def _request(self, want: int, step_only: bool = False) -> FetchRequest:
         terms = self._terms
         return FetchRequest(
             worker_id=terms.worker_id,
@@ -278,7 +279,7 @@ class Traffic:
                 is_all = 0 < len(answer.fetched.deliveries) < job.request.want
                 is_all = is_all or answer.fetched.is_step
                 self._quiet_until = answer.at + QUIET_S if is_all else 0.0
-            if job.request.step_only and not answer.fetched.is_step:
+            if self._tries_step and not answer.fetched.is_step:
                 self._steps_from = answer.at + NO_STEPS_S
         return True
 
