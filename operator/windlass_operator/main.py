@@ -99,7 +99,7 @@ class Operator:
 
     async def _lead(self, stopping: asyncio.Task[bool]) -> int:
         registry = kopf.OperatorRegistry()
-        watches.register(registry, self.store, self.loop.call)
+        watches.register(registry, self.store, self.loop.call, self.resync.soon)
         stop_flag = asyncio.Event()
         parts = {
             asyncio.create_task(self.leader.keep(), name="leadership"),

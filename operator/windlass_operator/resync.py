@@ -8,6 +8,7 @@ What a listing does not show any more is forgotten, even if the watch never said
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 
 from windlass import log as logs
@@ -51,6 +52,11 @@ class Resync:
         self._store = store
         self._namespaces = tuple(namespaces) or ("",)
         self._tell = tell
+        self._missed = asyncio.Event()
+
+    def soon(self) -> None:
+        """Have the next listing come now: a watch may have missed something."""
+        self._missed.set()
 
     async def first(self) -> None:
         """Return when everything was listed once; what fails is tried again for ever."""
@@ -58,10 +64,13 @@ class Resync:
             await asyncio.sleep(_RETRY_S)
 
     async def run(self) -> None:
-        """List again soon, then now and then."""
+        """List again soon, then now and then, and when it is called for."""
         pause_s = SECOND_S
         while True:
-            await asyncio.sleep(pause_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._missed.wait()
+            self._missed.clear()
             pause_s = PERIOD_S if await self._try() else _RETRY_S
             allocator.give_back()
 

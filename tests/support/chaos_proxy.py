@@ -75,8 +75,10 @@ class ChaosProxy:
         self._upstream = ""
         self.faults: list[Fault] = []
         self.asked: list[Asked] = []
-        #: The next so many watches are told that what they ask for is too old, in the stream.
+        #: The next so many watches are told that what they ask for is too old: in the stream,
+        #: or as the answer to the request.
         self.gone = 0
+        self.gone_status = 200
 
     @contextmanager
     def running(self) -> Iterator[Path]:
@@ -191,10 +193,11 @@ class ChaosProxy:
             body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status,
                     "message": "a bad day"}  # fmt: skip
             return web.json_response(body, status=status, headers=headers)
-        if is_watch and self.gone > 0:
+        if is_watch and self.gone > 0 and "resourceVersion" in request.query:
             self.gone -= 1
             note(410)
-            return web.json_response({"type": "ERROR", "object": _GONE})
+            body = _GONE if self.gone_status == 410 else {"type": "ERROR", "object": _GONE}
+            return web.json_response(body, status=self.gone_status)
         return await self._forward(request, note, is_watch=is_watch)
 
     def _fault(self, method: str, path: str, is_watch: bool) -> Fault | None:

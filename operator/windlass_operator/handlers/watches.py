@@ -11,6 +11,7 @@ from typing import Any
 import kopf
 
 from windlass_operator.desired.names import MANAGED_BY, OPERATOR, POOL
+from windlass_operator.handlers.watch_session import watch_session
 from windlass_operator.store import Store
 
 _GROUP, _VERSION = "windlass.dev", "v1alpha1"
@@ -27,17 +28,35 @@ WATCHED: tuple[tuple[str, str, str, str, str], ...] = (
 )
 
 
-def register(registry: kopf.OperatorRegistry, store: Store, call: Callable[[], None]) -> None:
-    """Add the handlers to a registry."""
-    kopf.on.login(registry=registry, id="login")(login)
+def register(
+    registry: kopf.OperatorRegistry,
+    store: Store,
+    call: Callable[[], None],
+    missed: Callable[[], None],
+) -> None:
+    """Add the handlers to a registry.
+
+    Args:
+        registry: Of kopf's.
+        store: Where bodies go.
+        call: Called after each event that was news.
+        missed: Called when there may have been events that no watch has told.
+    """
+    kopf.on.login(registry=registry, id="login")(_login(missed))
     for group, version, plural, kind, _ in WATCHED:
         handler = _handler(kind, store, call)
         kopf.on.event(group, version, plural, registry=registry, id=f"watch-{plural}")(handler)
 
 
-def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    """Use the pod's service account, or the kubeconfig of a person; asked again after a 401."""
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+def _login(
+    missed: Callable[[], None],
+) -> Callable[..., Coroutine[Any, Any, kopf.AiohttpSession | None]]:
+    async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
+        """Use the pod's service account, or a person's kubeconfig; asked again after a 401."""
+        found = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        return None if found is None else watch_session(found, missed)
+
+    return login
 
 
 def _handler(

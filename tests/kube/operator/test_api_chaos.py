@@ -158,13 +158,31 @@ async def test_a_watch_that_is_too_old_starts_anew(day: Day) -> None:
         await bad.is_over(3)
 
 
+def _is_watch(_method: str, _path: str, is_watch: bool) -> bool:
+    return is_watch
+
+
+async def test_watch_whose_request_is_refused_as_too_old_starts_anew(day: Day) -> None:
+    async with day() as bad:
+        # None stands, so nobody hears of this: neither of the change nor of the end.
+        bad.proxy.fail(500, matches=_is_watch)
+        bad.proxy.cut_watches()
+        await aeventually(lambda: bad.proxy.count(bad.began_s, status=500, is_watch=True) >= 1)
+        await bad.operator.kubectl("delete", f"-n={bad.namespace}", "deployment/busy", "--wait")
+        bad.proxy.heal()
+        bad.proxy.gone, bad.proxy.gone_status = 7, 410
+        await aeventually(lambda: bad.proxy.gone == 0, timeout=40)
+        await bad.scale(3)
+
+        await bad.is_over(3)
+
+
 @pytest.mark.parametrize(("status", "pause_s"), [(429, 1), (500, None)])
 async def test_watches_that_are_refused_are_asked_for_again(
     day: Day, status: int, pause_s: int | None
 ) -> None:
     async with day() as bad:
-        bad.proxy.fail(status, times=6, retry_after_s=pause_s,
-                       matches=lambda _method, _path, is_watch: is_watch)  # fmt: skip
+        bad.proxy.fail(status, times=6, retry_after_s=pause_s, matches=_is_watch)
         bad.proxy.cut_watches()
         await aeventually(lambda: bad.proxy.count(bad.began_s, status=status, is_watch=True) == 6)
         await bad.scale(3)
