@@ -6,6 +6,7 @@ from broker_state import FINAL, at, done, fetch, lease, read, send, settle
 from builders import make_message
 from schedule_builders import SECOND, make_entry, make_ticker, tick
 from schedule_builders import run_all as end_runs
+from unique_samples import claim
 from windlass.brokers.base import Again, Bury, Crashed, FetchRequest, HandBack, Park
 from windlass.brokers.redis import RedisBroker
 from windlass.control_plane import schedules
@@ -26,6 +27,7 @@ from workflow_samples import chord, part_of, succeeded
 def call_every_script(broker: RedisBroker) -> None:
     """Use every operation that there is."""
     use_messages(broker)
+    use_locks(broker)
     use_workflows(broker)
     use_schedules(broker)
     use_results(broker)
@@ -55,6 +57,13 @@ def use_messages(broker: RedisBroker) -> None:
     broker.revoke_stamps({"batch": "b1"})
     broker.wait(FetchRequest(worker_id="w", queues=("q",), want=1, lease_ms=1, wait_ms=1), 0.0)
     replay(broker, "q", [bad.id])
+
+
+def use_locks(broker: RedisBroker) -> None:
+    for id_ in ("u1", "u2"):
+        claim(broker, id_, queue="unique", on_duplicate="replace")
+    claim(broker, "u3", "debounce", queue="unique", period_ms=1)
+    broker.sweep_unique()
 
 
 def use_workflows(broker: RedisBroker) -> None:

@@ -26,6 +26,7 @@ from windlass.brokers.settlements import (
     StepDone,
     StoredResult,
 )
+from windlass.brokers.unique import Claimed, ReplacedResult, Swept, Tails, no_result
 from windlass.continuations import Continuation, Part, Waiting
 from windlass.messages import Outgoing
 from windlass.stamp_marks import StampMarks
@@ -161,6 +162,7 @@ class Fetched(msgspec.Struct, kw_only=True, gc=False):
         parked: Queues with parked messages -> their park generation.
         paused: Queues that are paused.
         stamps: Revoked stamps, if their generation is not the one seen.
+        keeps: Queue -> which ends make dead letters there, "expired" and "failed"; those with one.
         is_step: The one delivery was leased in the commit that released it, nothing was ready
             before it, and the queues were not looked at: the rest says nothing.
     """
@@ -173,6 +175,7 @@ class Fetched(msgspec.Struct, kw_only=True, gc=False):
     parked: dict[str, int] = {}
     paused: tuple[str, ...] = ()
     stamps: StampMarks | None = None
+    keeps: dict[str, frozenset[str]] = {}
     is_step: bool = False
 
 
@@ -280,8 +283,32 @@ class Broker(Protocol):
             continuations: Stored before the first message; in the same step where there are few.
 
         Returns:
-            For each message, whether it is new: an id that is already there is left as it is.
+            For each message, whether it is new: an id that is already there is left as it is, and
+            where the message says `once` so is one that has ended and whose outcome is kept.
         """
+
+    def enqueue_unique(
+        self,
+        messages: Sequence[Outgoing],
+        retry: PublishRetry | None = None,
+        *,
+        result_for: ReplacedResult = no_result,
+        tails: Tails = None,
+    ) -> list[Claimed]:
+        """Store messages with locks, each unless another one holds its lock.
+
+        Args:
+            messages: Each with `unique`.
+            retry: As for `enqueue`.
+            result_for: Outcomes of messages that are replaced.
+            tails: Where a message has to be made for the id that it is stored under.
+
+        Returns:
+            What became of each, in order. To have one rejected is the caller's part.
+        """
+
+    def sweep_unique(self, cursor: str = "0") -> Swept:
+        """Drop locks that hold nothing any more. Bounded; goes on where `cursor` says."""
 
     def exchange(
         self, settlements: Sequence[Settlement], request: FetchRequest | None

@@ -29,6 +29,7 @@ from windlass.brokers.base import (
 )
 from windlass.brokers.memory_store import MemoryStore
 from windlass.brokers.publish_retry import PublishRetry
+from windlass.brokers.unique import Claimed, ReplacedResult, Swept, Tails, no_result
 from windlass.continuations import Continuation, Part, Waiting
 from windlass.errors import OperationalError
 from windlass.messages import Outgoing
@@ -120,6 +121,36 @@ class MemoryBroker:
     ) -> list[bool]:
         """As `enqueue`, which does not block."""
         return self.store.enqueue(messages, continuations)
+
+    def enqueue_unique(
+        self,
+        messages: Sequence[Outgoing],
+        retry: PublishRetry | None = None,
+        *,
+        result_for: ReplacedResult = no_result,
+        tails: Tails = None,
+    ) -> list[Claimed]:
+        """Store messages with locks, each unless another one holds its lock; see `Broker`."""
+        with self.store.changed:
+            answers = self.store.locks.claim(messages, result_for, tails)
+            self.store.changed.notify_all()
+        return answers
+
+    async def aenqueue_unique(
+        self,
+        messages: Sequence[Outgoing],
+        retry: PublishRetry | None = None,
+        *,
+        result_for: ReplacedResult = no_result,
+        tails: Tails = None,
+    ) -> list[Claimed]:
+        """As `enqueue_unique`, which does not block."""
+        return self.enqueue_unique(messages, retry, result_for=result_for, tails=tails)
+
+    def sweep_unique(self, cursor: str = "0") -> Swept:
+        """Drop locks that hold nothing any more."""
+        with self.store.changed:
+            return self.store.locks.sweep()
 
     # -- working
 

@@ -35,6 +35,7 @@ from windlass.brokers.memory_continuations import MemoryContinuations
 from windlass.brokers.memory_leases import lease
 from windlass.brokers.memory_queue import MemoryQueue, Obit, Stored, stored
 from windlass.brokers.memory_schedules import ScheduleTable
+from windlass.brokers.memory_unique import MemoryLocks
 from windlass.continuations import LOST, PURGED, REVOKED, Continuation
 from windlass.messages import Outgoing, check_queue_name
 from windlass.results.memory import MemoryResults
@@ -60,6 +61,7 @@ class MemoryStore:
         self.results = MemoryResults(lambda: self.now_ms / 1000)
         self.messages: dict[str, Stored] = {}
         self.continuations = MemoryContinuations(self)
+        self.locks = MemoryLocks(self)
         self.queues: dict[str, MemoryQueue] = {}
         #: Queues that ever held a message, or whose record was written.
         self.names: set[str] = set()
@@ -108,7 +110,7 @@ class MemoryStore:
 
     def add(self, message: Outgoing) -> bool:
         """Store one message, with the lock held; returns whether it is new."""
-        if message.id in self.messages:
+        if message.id in self.messages or (message.once and self.results.has_ended(message.id)):
             return False
         now_ms, queue = self.now_ms, self.queue(message.queue)
         new, due_ms = stored(message, now_ms, self._late_ms)

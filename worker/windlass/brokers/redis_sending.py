@@ -15,13 +15,16 @@ from typing import Any
 
 from windlass.brokers.publish_retry import PublishRetry
 from windlass.brokers.redis_continuations import Continuations, Phase
+from windlass.brokers.unique import Claimed, ReplacedResult, Swept, Tails, no_result
 from windlass.continuations import Continuation
 from windlass.errors import BrokerAccessError, OperationalError
 from windlass.messages import Outgoing
+from windlass.redis_store import locking
 from windlass.redis_store.async_connection import AsyncLinks
 from windlass.redis_store.commands import Commands, EnqueueCall, checked, fresh
 from windlass.redis_store.connection import Links
 from windlass.redis_store.keys import Keys
+from windlass.redis_store.locking import Claims
 from windlass.redis_store.resp import packed
 
 
@@ -126,6 +129,53 @@ class RedisSending:
         calls = phase(is_again)
         commands = [*(call.command for call in calls), *self._confirm]
         return calls, self._confirmed(checked(calls, await self.async_links.try_call(commands)))
+
+    def enqueue_unique(
+        self,
+        messages: Sequence[Outgoing],
+        retry: PublishRetry | None = None,
+        *,
+        result_for: ReplacedResult = no_result,
+        tails: Tails = None,
+    ) -> list[Claimed]:
+        """Store messages with locks, each unless another one holds its lock; see `Broker`."""
+        claims = Claims(self.keys, messages, result_for, tails)
+        while claims.is_pending:
+            claims.take(self._with_retry(partial(self._try_claims, claims), retry))
+        self.continuations.finish(claims.freed)
+        return claims.answers
+
+    def _try_claims(self, claims: Claims, is_again: bool) -> list[Any]:
+        commands = claims.commands(self.commands.now, is_again=is_again)
+        return self._confirmed(self.links.call((*commands, *self._confirm)))
+
+    async def aenqueue_unique(
+        self,
+        messages: Sequence[Outgoing],
+        retry: PublishRetry | None = None,
+        *,
+        result_for: ReplacedResult = no_result,
+        tails: Tails = None,
+    ) -> list[Claimed]:
+        """As `enqueue_unique`, without blocking the event loop."""
+        claims = Claims(self.keys, messages, result_for, tails)
+        while claims.is_pending:
+            call = partial(self._atry_claims, claims)
+            claims.take(await (retry or self.retry).acall(call))
+        if claims.freed:
+            import asyncio  # noqa: PLC0415 - it is there: this runs in its loop
+
+            await asyncio.to_thread(self.continuations.finish, claims.freed)
+        return claims.answers
+
+    async def _atry_claims(self, claims: Claims, is_again: bool) -> list[Any]:
+        commands = claims.commands(self.commands.now, is_again=is_again)
+        return self._confirmed(await self.async_links.call((*commands, *self._confirm)))
+
+    def sweep_unique(self, cursor: str = "0") -> Swept:
+        """Drop locks that hold nothing any more, a bounded part of them."""
+        reply = self.links.call([locking.sweep(self.keys, self.commands.now, cursor)])[0]
+        return locking.swept(reply)
 
     def _confirmed(self, replies: list[Any]) -> list[Any]:
         """Return the replies without those of `_confirm`.

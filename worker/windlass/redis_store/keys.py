@@ -1,7 +1,7 @@
 """Every key name, in one table. All keys of a keyspace share one hash tag, so one slot.
 
 windlass:{ks}:messages     hash   id -> prefix + tail (windlass.messages)
-windlass:{ks}:attempts     hash   id -> "deliveries:handbacks", only where one is not 0
+windlass:{ks}:attempts     hash   id -> counters and attempts (lua/lib/attempts.lua) of unusual ones
 windlass:{ks}:revoked      zset   id by the time the tombstone expires, ms
 windlass:{ks}:signals      hash   revoked id -> signal that ends its run
 windlass:{ks}:stamps       zset   revoked stamp by the time its mark expires, ms
@@ -56,7 +56,7 @@ QUEUE_PARTS = {
     "stats": "hash   enqueued, completed, service_us, parks; what limits count",
     "wake": "list   tokens that wake a blocked worker",
     "idle": "string exists while a worker waits",
-    "parked": "hash   id -> task name nobody here knows",
+    "parked": "hash   id -> when it was parked, ms, and the task name nobody here knows",
     "blocked": "hash   id -> the gate it waits at and its place in the line",
     "line": "zset   gate, place and id of what is blocked, in that order",
     "retry": "zset   gate by the time at which what waits there may be tried, ms; inf: when told",

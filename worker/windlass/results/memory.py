@@ -32,6 +32,10 @@ class MemoryResults:
         with self._lock:
             return self._get(task_id)
 
+    def has_ended(self, task_id: str) -> bool:
+        """Whether an outcome is kept that ended the task (`windlass.results.codec`)."""
+        return (self.get_raw(task_id) or b"--")[1:2] == b"F"
+
     def get_many_raw(self, task_ids: Sequence[str]) -> list[bytes | None]:
         """See `ResultBackend.get_many_raw`."""
         with self._lock:

@@ -2,7 +2,7 @@
 -- KEYS[1] messages  HASH id -> bytes
 -- KEYS[2] attempts  HASH counters
 -- KEYS[3] scheduled ZSET priority digit + id
--- KEYS[4] parked    HASH id -> task name
+-- KEYS[4] parked    HASH id -> when, ms, and task name
 -- KEYS[5] condemned SET  revoked ids in the ready lists
 -- KEYS[6] thens     ZSET continuations
 -- KEYS[7..16] r9 .. r0 LIST ids
@@ -12,18 +12,10 @@
 --          failures now, see deliver.lua}.
 -- Invariants: ready | scheduled | parked -> gone.
 -- Complexity: O(12 * limit).
+-- @include head
 local messages, attempts, scheduled, parked, condemned = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local thens, limit, FIRST_READY, deleted, more = KEYS[6], tonumber(ARGV[1]), 7, 0, 0
 local has_steps, steps = redis.call('ZCARD', thens) > 0, {}
-
--- The bytes of a message without its body, nil where they are damaged.
-local function head_of(raw)
-  local task_at = 22 + (string.byte(raw, 21) or 0)
-  if #raw < task_at + 1 then return nil end
-  local headers_at = task_at + 2 + struct.unpack('>I2', raw, task_at)
-  if #raw < headers_at + 3 then return nil end
-  return string.sub(raw, 1, headers_at + 3 + struct.unpack('>I4', raw, headers_at))
-end
 
 local function note_step(id)
   local head = head_of(redis.call('HGET', messages, id) or '')

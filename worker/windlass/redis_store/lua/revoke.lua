@@ -4,7 +4,7 @@
 -- KEYS[3] revoked   ZSET   tombstones by the time they expire
 -- KEYS[4] leased    HASH   id -> token
 -- KEYS[5] scheduled ZSET   priority digit + id
--- KEYS[6] parked    HASH   id -> task name
+-- KEYS[6] parked    HASH   id -> when, ms, and task name
 -- KEYS[7] dead      ZSET   dead letters
 -- KEYS[8] condemned SET    revoked ids in the ready lists
 -- KEYS[9] waiting   ZSET   ids somebody waits for
@@ -32,6 +32,7 @@
 -- @include clock
 -- @include admit
 -- @include tombstones
+-- @include withdraw
 -- @include outcome
 -- @include put
 -- @include targets
@@ -58,15 +59,7 @@ if redis.call('HEXISTS', leased, id) == 1 then
 end
 if redis.call('ZSCORE', dead, id) then return 'DEAD' end
 if redis.call('SISMEMBER', condemned, id) == 1 then return 'DONE' end
-local was = 'QUEUED'
-if redis.call('ZREM', scheduled, string.sub(raw, 2, 2) .. id) == 1 then was = 'SCHEDULED'
-elseif redis.call('HDEL', parked, id) == 1 then was = 'PARKED' end
-if was == 'QUEUED' then
-  redis.call('SADD', condemned, id)
-else
-  redis.call('HDEL', messages, id)
-  redis.call('HDEL', attempts, id)
-end
+local was = withdraw(messages, attempts, scheduled, parked, condemned, id, raw)
 if has_outcome then
   store(result, payload, ttl)
   announce(waiting, channel, id, payload)
