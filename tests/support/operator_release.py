@@ -20,7 +20,7 @@ import yaml
 
 from windlass_cluster import paths
 from windlass_cluster.commands import wait_until
-from windlass_cluster.errors import CommandFailedError
+from windlass_cluster.errors import ClusterError, CommandFailedError
 from windlass_cluster.manifests import pod, pod_spec
 from windlass_cluster.namespace import Namespace
 from windlass_cluster.providers import ImageBuild, Provider
@@ -154,8 +154,33 @@ def install(
         argv += ["--set-json", f"{key}={json.dumps(value)}"]
     namespace.helm(*argv)
     release = Release(namespace, name, images)
-    wait_until(lambda: release.leader() != "", "an operator that leads", timeout_s=60)
+    wait_until(_Seen(release).has_looked_twice, "an operator that leads and looks", timeout_s=60)
     return release
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Whether an operator has looked at everything since we began to ask.
+
+    A Lease with a holder is no proof: it may be that of a leader on its way out.
+    """
+
+    release: Release
+    _leader: str = ""
+    _ticks: float = 0.0
+
+    def has_looked_twice(self) -> bool:
+        """The first look that ends may have begun before we asked."""
+        try:
+            leader = self.release.leader()
+            if not leader:
+                return False
+            ticks = self.release.metrics().get("windlass_operator_tick_seconds_count", 0.0)
+        except (ClusterError, OSError):  # that pod is gone
+            return False
+        if leader != self._leader:
+            self._leader, self._ticks = leader, ticks
+        return ticks >= self._ticks + 2
 
 
 def _merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
