@@ -21,7 +21,7 @@ from windlass.redis_store.connection import Links
 from windlass.redis_store.keys import Keys
 from windlass.results.outbox import OutboxResults
 from windlass.results.redis import RedisResults
-from workflow_samples import chord, part_of, succeeded
+from workflow_samples import chain, chord, part_of, succeeded
 
 
 def call_every_script(broker: RedisBroker) -> None:
@@ -74,6 +74,12 @@ def use_workflows(broker: RedisBroker) -> None:
     settle(broker, succeeded(first, 1, result=FINAL))
     broker.deliver([part_of(second, 2)])
     settle(broker, succeeded(second, 2))
+
+    step, continuations = chain("s1", "s2")
+    broker.enqueue([step], continuations=continuations)
+    (held,) = (each for each in fetch(broker).deliveries if each.id == "s1")
+    request = FetchRequest(worker_id="w1", queues=("q",), want=1, lease_ms=1, step_only=True)
+    broker.exchange([succeeded(held, 1, result=FINAL)], request)
 
     (sent, never_sent), waits = chord(["h3", "h4"], "body-2", queue="bodies")
     broker.enqueue([sent], continuations=[waits])
