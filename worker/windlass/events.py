@@ -78,5 +78,10 @@ SCHEDULE_REFUSED = "schedule_refused"
 KEYS_CHANGED = "keys_changed"
 KEYS_UNREADABLE = "keys_unreadable"
 
+# The outbox in a database
+OUTBOX_RELAY_STARTED = "outbox_relay_started"
+OUTBOX_RELAY_FAILED = "outbox_relay_failed"
+OUTBOX_ROW_SET_ASIDE = "outbox_row_set_aside"
+
 # What an operator did by hand
 MESSAGES_PURGED = "messages_purged"

@@ -40,8 +40,10 @@ _COMMANDS = {
     "status": "windlass.cli.remote:status",
     "call": "windlass.cli.tasks:call",
     "result": "windlass.cli.tasks:result",
+    "why": "windlass.cli.why:why",
     "report": "windlass.cli.report:report",
     "graph": "windlass.cli.graph:graph",
+    "outbox": "windlass.cli.outbox:outbox",
 }
 _CELERY_COMMANDS = {
     "multi": "start workers with systemd, or as a Kubernetes Deployment",
