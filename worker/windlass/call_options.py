@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, tzinfo
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from windlass.errors import ConfigurationError, nearest
+
+#: How long a unique call keeps others with its key away, and what becomes of those.
+UniqueUntil = Literal["queued", "started", "done"]
+OnDuplicate = Literal["return", "reject", "replace"]
 
 
 class CallOptions(TypedDict, total=False):
@@ -47,6 +51,14 @@ class CallOptions(TypedDict, total=False):
         parent_id: Sender; the running task if left out.
         stamps: Stamped headers and their values.
         stamped_headers: Names of the stamped headers.
+        unique: Instead of what the task says, as the following; False: nothing of it. See
+            `windlass.task_options.TaskOptions`.
+        unique_for: Seconds.
+        unique_key: A template, names of parameters, or a function.
+        on_duplicate: "return", "reject" or "replace".
+        debounce: Seconds.
+        debounce_max_wait: Seconds.
+        throttle: Seconds.
     """
 
     countdown: float | timedelta | None
@@ -79,9 +91,28 @@ class CallOptions(TypedDict, total=False):
     parent_id: str | None
     stamps: Mapping[str, Any] | None
     stamped_headers: list[str] | None
+    unique: UniqueUntil | bool | None
+    unique_for: float | timedelta | None
+    unique_key: Any  # windlass.argument_keys.KeySpec
+    on_duplicate: OnDuplicate | None
+    debounce: float | timedelta | None
+    debounce_max_wait: float | timedelta | None
+    throttle: float | timedelta | None
 
 
 KNOWN = frozenset(CallOptions.__annotations__)
+#: Those of `windlass.uniqueness`.
+UNIQUE = frozenset(
+    {
+        "unique",
+        "unique_for",
+        "unique_key",
+        "on_duplicate",
+        "debounce",
+        "debounce_max_wait",
+        "throttle",
+    }
+)
 
 #: Celery's options that ask for something this engine does not have, and what to do about it.
 _REFUSED = {

@@ -19,6 +19,7 @@
     ├── QueueNotDeclared              task_create_missing_queues is off (alias QueueNotFound)
     ├── NotRegistered                 no such task here
     ├── AlreadyRegistered
+    ├── DuplicateTaskError            a unique task was called while another call holds its key
     └── TaskError                     what a task can end with, or raise to steer its end
         ├── TaskPredicate             control flow across user code: Retry, Ignore, Reject
         ├── MaxRetriesExceededError
@@ -205,6 +206,38 @@ class AlreadyRegistered(WindlassError):
             f"Task name {name!r} is taken by {known} and cannot mean {new} as well. Give one of "
             "them another name=."
         )
+
+
+class DuplicateTaskError(WindlassError):
+    """A unique task was called while another call holds its key, and duplicates are rejected.
+
+    Attributes:
+        task: The task's name.
+        task_id: Of the call that holds the key.
+        key: What the two have in common.
+        is_running: A worker has it.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        task_id: str,
+        key: str,
+        *,
+        is_running: bool = False,
+        could_replace: bool = False,
+    ) -> None:
+        where = "runs" if is_running else "is there"
+        why = "Only one that waits can be replaced" if could_replace else "Duplicates are rejected"
+        super().__init__(
+            f"Task {task!r} was not sent: {task_id} {where} with the same key ({key}). {why}; "
+            "expected none until that one lets go of the key. Use on_duplicate='return' to get the "
+            "handle of that one instead."
+        )
+        self.task = task
+        self.task_id = task_id
+        self.key = key
+        self.is_running = is_running
 
 
 class TaskError(WindlassError):

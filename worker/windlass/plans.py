@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from windlass.context import Context
     from windlass.sealing.seals import Seals
     from windlass.settings.model import Settings
+    from windlass.uniqueness import Locks
 
 
 class Plan:
@@ -35,6 +36,7 @@ class Plan:
         head: `headers` and the address, encoded.
         is_placed: The options name root or parent themselves.
         seals: What signs and encrypts; None: nothing does.
+        locks: Makes the locks of unique calls; None: they are not.
     """
 
     __slots__ = (
@@ -46,6 +48,7 @@ class Plan:
         "headers",
         "is_placed",
         "limit",
+        "locks",
         "pid",
         "seals",
         "settings",
@@ -64,6 +67,7 @@ class Plan:
         self.encode = registry.serializer_named("json").encode
         self.limit = settings.task_max_size_bytes
         self.compression: str | None = None
+        self.locks: Locks | None = None
         self.seals = sealing_in(settings)
 
     def message(
@@ -74,6 +78,7 @@ class Plan:
         Raises:
             EncodeError: An argument has no representation in the serializer.
             MessageTooLarge: The message is over task_max_size_bytes.
+            ValueError: The call is of a unique task, and its arguments have no key.
         """
         body = self.encode((args, kwargs, self.embed), BODY_PARTS)
         parent = context.sending_request()
@@ -90,7 +95,7 @@ class Plan:
         if len(tail) > self.limit:
             raise self._too_large(len(tail))
         times = self.times
-        return Outgoing(
+        message = Outgoing(
             id=message_id or new_id(),
             queue=times.queue,
             tail=tail,
@@ -100,6 +105,9 @@ class Plan:
             ttl_ms=times.ttl_ms,
             expires_at_ms=times.expires_at_ms,
         )
+        if self.locks is not None:
+            message.unique = self.locks.lock(args, kwargs)
+        return message
 
     def tail(self, message_id: str, headers: Headers, body: bytes) -> bytes:
         """Build the tail of a message with headers of its own, sealed if that is to be."""

@@ -42,6 +42,8 @@ def send(app: Windlass, call: Call) -> AsyncResult[Any]:
         OperationalError: The broker could not be reached, after the retries that were asked for.
     """
     outgoing = sending.build(app, *call)
+    if outgoing.unique is not None:
+        return _send_locked(app, [call], [outgoing])[0]
     app.broker.enqueue([outgoing], retry_of(app, call.options))
     if signals.after_task_publish.connections:
         announce_sent((call,))
@@ -51,6 +53,8 @@ def send(app: Windlass, call: Call) -> AsyncResult[Any]:
 async def asend(app: Windlass, call: Call) -> AsyncResult[Any]:
     """Send one call without blocking the event loop."""
     outgoing = sending.build(app, *call)
+    if outgoing.unique is not None:
+        return (await _asend_locked(app, [call], [outgoing]))[0]
     await app.broker.aenqueue([outgoing], retry_of(app, call.options))
     if signals.after_task_publish.connections:
         announce_sent((call,))
@@ -74,22 +78,26 @@ def send_all(app: Windlass, calls: Iterable[Call]) -> list[AsyncResult[Any]]:
     """
     calls = list(calls)
     outgoing = build_all(app, calls)
+    if any(message.unique is not None for message in outgoing):
+        return _send_locked(app, calls, outgoing)
     if calls:
         app.broker.enqueue(outgoing, retry_of(app, calls[0].options))
     if signals.after_task_publish.connections:
         announce_sent(calls)
-    return _handles(app, outgoing, calls)
+    return _handles(app, (message.id for message in outgoing), calls)
 
 
 async def asend_all(app: Windlass, calls: Iterable[Call]) -> list[AsyncResult[Any]]:
     """Send many calls in one round trip without blocking the event loop."""
     calls = list(calls)
     outgoing = build_all(app, calls)
+    if any(message.unique is not None for message in outgoing):
+        return await _asend_locked(app, calls, outgoing)
     if calls:
         await app.broker.aenqueue(outgoing, retry_of(app, calls[0].options))
     if signals.after_task_publish.connections:
         announce_sent(calls)
-    return _handles(app, outgoing, calls)
+    return _handles(app, (message.id for message in outgoing), calls)
 
 
 def build_all(app: Windlass, calls: Sequence[Call]) -> list[Outgoing]:
@@ -109,8 +117,37 @@ def build_all(app: Windlass, calls: Sequence[Call]) -> list[Outgoing]:
         ):
             plan = sending.plan_calls(app, name, task, options, args, kwargs)
             planned = None if app.router.depends_on_call(name) else call
-        messages.append(plan.message(args, kwargs, options.get("task_id") or new_id))
+        task_id = options.get("task_id")
+        message = plan.message(args, kwargs, task_id or new_id)
+        message.once = bool(task_id)
+        messages.append(message)
     return messages
+
+
+def _send_locked(
+    app: Windlass, calls: Sequence[Call], outgoing: Sequence[Outgoing]
+) -> list[AsyncResult[Any]]:
+    """Send messages some of which must not be beside others like them."""
+    # Few tasks are unique.
+    from windlass import claiming  # noqa: PLC0415
+
+    ids, sent = claiming.send(app, calls, outgoing, retry_of(app, calls[0].options))
+    if signals.after_task_publish.connections:
+        announce_sent(sent)
+    return _handles(app, ids, calls)
+
+
+async def _asend_locked(
+    app: Windlass, calls: Sequence[Call], outgoing: Sequence[Outgoing]
+) -> list[AsyncResult[Any]]:
+    """As `_send_locked`, without blocking the event loop."""
+    # As there.
+    from windlass import claiming  # noqa: PLC0415
+
+    ids, sent = await claiming.asend(app, calls, outgoing, retry_of(app, calls[0].options))
+    if signals.after_task_publish.connections:
+        announce_sent(sent)
+    return _handles(app, ids, calls)
 
 
 def announce_sent(calls: Iterable[Call]) -> None:
@@ -146,10 +183,7 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _handles(
-    app: Windlass, outgoing: Sequence[Outgoing], calls: Sequence[Call]
-) -> list[AsyncResult[Any]]:
-    ids = (message.id for message in outgoing)
+def _handles(app: Windlass, ids: Iterable[str], calls: Sequence[Call]) -> list[AsyncResult[Any]]:
     return [
         _handle(app, task_id, task, options)
         for task_id, (_, task, _, _, options, _) in zip(ids, calls, strict=True)

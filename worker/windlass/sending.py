@@ -80,7 +80,11 @@ def build(
     if signals.before_task_publish.connections:
         options = announce(name, args, kwargs, options)
     plan = plan_calls(app, name, task, options, args, kwargs)
-    return plan.message(args, kwargs, options.get("task_id"))
+    task_id = options.get("task_id")
+    message = plan.message(args, kwargs, task_id)
+    if task_id:
+        message.once = True
+    return message
 
 
 def prepare(
@@ -178,6 +182,11 @@ def _make_plan(
     if named := options.get("compression") or settings.task_compression:
         plan.compression = compression.encoding_named(named)
     plan.embed = _embed(options)
+    if (task is not None and task.is_unique) or not call_options.UNIQUE.isdisjoint(call):
+        # Few tasks are unique.
+        from windlass import uniqueness  # noqa: PLC0415
+
+        plan.locks = uniqueness.locks_of(name, task, call, options)
     return plan
 
 

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from windlass import hooks
-from windlass.call_options import check_address, check_priority, seconds
+from windlass.call_options import (
+    OnDuplicate,
+    UniqueUntil,
+    check_address,
+    check_priority,
+    seconds,
+)
 from windlass.errors import ConfigurationError, nearest
 from windlass.messages import check_queue_name
 from windlass.rate_limits import parse_rate
@@ -62,6 +68,9 @@ class TaskOptions:
             acknowledged at start, a crash is a FAILURE with WorkerLostError.
         acks_on_failure_or_timeout: Accepted for Celery's sake; an outcome always acknowledges.
         reject_on_worker_lost: Accepted for Celery's sake; see acks_late and max_deliveries.
+        dead_letter_on_failure: A call that fails for good (no retries, or no more of them) leaves
+            its message as a dead letter, to be replayed; its outcome is FAILURE all the same. A
+            queue's record can say so for all its tasks (dead_failed).
         time_limit: Hard limit of a run, seconds: its process is killed.
         soft_time_limit: Soft limit of a run, seconds: SoftTimeLimitExceeded is raised in it.
         rate_limit: "10/s", "100/m", "5/h": per worker.
@@ -70,6 +79,17 @@ class TaskOptions:
         serializer: Of its arguments: "json", "msgpack", "pickle".
         compression: Of its messages: "zlib" or "zstd".
         expires: Seconds (or a time) after which a call that has not begun is REVOKED.
+        unique: A call is not sent beside another with the same key: one that waits ("queued"), has
+            never been started ("started"), or has not ended ("done", True).
+        unique_for: The same for so many seconds after a call was sent, whatever becomes of it.
+        unique_key: What makes two calls the same; all arguments if left out. A template ("{0}",
+            "{user_id}"), names of parameters, or a function of the arguments (None: no key).
+        on_duplicate: What becomes of a call that is not sent: "return" the handle of the one that
+            is there, "reject" it with DuplicateTaskError, "replace" the one that waits.
+        debounce: Calls with the same key are one run, so many seconds after the last of them.
+        debounce_max_wait: It waits no longer than so many seconds after the first of them.
+        throttle: Calls with the same key run once in so many seconds at most: the first at once,
+            those that follow as one, with the arguments of the last.
         throws: Exceptions that are expected: logged at INFO without a traceback.
         trail: Record the tasks it sends as its children.
         pydantic: Validate arguments by their annotations, and dump models in the result.
@@ -96,6 +116,7 @@ class TaskOptions:
     acks_late: bool | None = None
     acks_on_failure_or_timeout: bool | None = None
     reject_on_worker_lost: bool | None = None
+    dead_letter_on_failure: bool = False
     time_limit: float | None = None
     soft_time_limit: float | None = None
     rate_limit: str | float | None = None
@@ -104,6 +125,13 @@ class TaskOptions:
     serializer: str | None = None
     compression: str | None = None
     expires: float | datetime | None = None
+    unique: UniqueUntil | bool | None = None
+    unique_for: float | timedelta | None = None
+    unique_key: Any = None  # windlass.argument_keys.KeySpec; a function in it would become a method
+    on_duplicate: OnDuplicate | None = None
+    debounce: float | timedelta | None = None
+    debounce_max_wait: float | timedelta | None = None
+    throttle: float | timedelta | None = None
     throws: Sequence[type[BaseException]] = ()
     trail: bool = True
     pydantic: bool = False
@@ -165,6 +193,30 @@ class TaskOptions:
             except (TypeError, ValueError) as error:
                 text = f"Task option {name}={value!r}: {error}"
                 raise ConfigurationError(text) from error
+        self._check_unique()
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether its calls have locks, or may have."""
+        return bool(
+            self.unique
+            or self.unique_for is not None
+            or self.debounce is not None
+            or self.throttle is not None
+        )
+
+    def _check_unique(self: Any) -> None:  # a Task: this class is mixed into it
+        has_more = self.unique_key or self.on_duplicate or self.debounce_max_wait
+        if not (self.is_unique or has_more):
+            return
+        # Few tasks are unique.
+        from windlass.uniqueness import check_task  # noqa: PLC0415
+
+        try:
+            check_task(self)
+        except ConfigurationError as error:
+            text = f"Task {self.name!r}: {error}"
+            raise ConfigurationError(text) from error
 
 
 def check_retry_options(options: Mapping[str, Any]) -> None:

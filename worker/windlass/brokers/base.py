@@ -57,6 +57,8 @@ class Capability(StrEnum):
     PARKING = "parking"
     #: Continuations: the steps of chains and chords.
     JOINS = "joins"
+    #: Messages that are not stored beside others like them.
+    UNIQUE = "unique"
     #: Other processes see it: workers of a process of their own, and pools of several processes.
     PROCESSES = "processes"
 
@@ -119,8 +121,10 @@ class Delivery(msgspec.Struct, kw_only=True, gc=False):
     revoked: bool = False
     #: Times it was replayed from the dead letters.
     generation: int = 0
-    #: A process died under it, and perhaps under others: it runs alone.
+    #: A process died under it, and perhaps under others, or its lease ran out: it runs alone.
     is_suspect: bool = False
+    #: It was replayed since its last retry: those that its headers name do not count any more.
+    forgets_retries: bool = False
 
 
 class FetchRequest(msgspec.Struct, kw_only=True, gc=False):
@@ -349,6 +353,12 @@ class Broker(Protocol):
 
         Members that are nowhere any more, nor will be sent, count as lost, which is a failure; what
         was not released to the end is. Bounded; returns how many were released or failed.
+        """
+
+    def sweep_limits(self, queue: str) -> int:
+        """Free slots that nobody holds any more, and try what waits for a limit that has room.
+
+        Returns how many messages let go of slots.
         """
 
     def waiting(self, continuation_ids: Sequence[str]) -> list[Waiting | None]:

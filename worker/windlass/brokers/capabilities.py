@@ -14,6 +14,7 @@ _MEANINGS = {
     Capability.RESULTS: "results stored in the commit that ends a task",
     Capability.PARKING: "setting aside tasks that a worker does not know",
     Capability.JOINS: "keeping the steps of chains and chords until they are due",
+    Capability.UNIQUE: "locks: unique tasks, debounce and throttle",
     Capability.PROCESSES: "being seen by other processes",
 }
 
