@@ -56,6 +56,9 @@ class Then(msgspec.Struct, frozen=True, array_like=True):
 class Headers(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Headers of Celery's message protocol 2 that are not in the prefix. Times in seconds."""
 
+    #: Of the call's arguments, for limits that are counted for each key; percent-encoded where JSON
+    #: would escape. The first field, so that scripts find it without decoding.
+    key: str | None = None
     root_id: str | None = None  # None: the message is the root
     parent_id: str | None = None
     group: str | None = None
@@ -153,6 +156,7 @@ class Envelope(msgspec.Struct, kw_only=True, gc=False):
     headers_at: int  # offset of the 4-byte header length
 
 
+_KEY = b'{"key":"'
 _encode_headers = msgspec.json.Encoder().encode
 _decode_headers = msgspec.json.Decoder(Headers).decode
 
@@ -269,6 +273,18 @@ def then_of(raw: bytes) -> Then | None:
         return _decode_headers(raw[headers_at:end]).then
     except (DecodeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def key_of(raw: bytes) -> str:
+    """Return the key of a message's limits, "" for none or if it cannot be read."""
+    try:
+        at = open_envelope(raw).headers_at + 4
+    except DecodeError:
+        return ""
+    if not raw.startswith(_KEY, at):
+        return ""
+    at += len(_KEY)
+    return raw[at : raw.find(b'"', at)].decode("utf-8", "replace")
 
 
 def stamps_of(raw: bytes) -> dict[str, Any] | None:

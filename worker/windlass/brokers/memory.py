@@ -295,6 +295,13 @@ class MemoryBroker:
                 self.store.continuations.give(part)
             self.store.changed.notify_all()
 
+    def sweep_limits(self, queue: str) -> int:
+        """Put limits of a queue right after an accident; returns how many slots' holders let go."""
+        with self.store.changed:
+            count = self.store.limits.sweep(queue)
+            self.store.changed.notify_all()
+        return count
+
     def sweep(self, older_than_ms: int, limit: int) -> int:
         """Look after continuations that were last looked at so long ago; returns how many ended."""
         with self.store.changed:

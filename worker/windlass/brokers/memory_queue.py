@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from windlass.brokers.base import QueueDepth
+from windlass.brokers.memory_limits import Lines
 from windlass.messages import FORMAT_VERSION, PREFIX_SIZE, Outgoing
 
 _LEVELS = 10
@@ -29,8 +30,8 @@ class Stored(msgspec.Struct, kw_only=True, gc=False):
     deliveries: int = 0
     handbacks: int = 0
     generation: int = 0
-    #: A process died under it: 1 with others beside it, which is not counted yet; 2 alone.
-    suspect: int = 0
+    #: See `windlass.attempts`.
+    flags: int = 0
     #: Lines of `windlass.attempts`, oldest first.
     attempts: list[bytes] = []
 
@@ -69,9 +70,11 @@ class MemoryQueue:
         self.scheduled: list[tuple[int, str]] = []
         self.leased: dict[str, int] = {}
         self.grants: dict[int, Grant] = {}
-        self.parked: dict[str, str] = {}
+        #: Id -> when it was parked, ms, and the task that nobody knew.
+        self.parked: dict[str, tuple[int, str]] = {}
         self.dead: dict[str, Obit] = {}
         self.record: dict[str, Any] = {}
+        self.lines = Lines()
         self.wakes = 0
         self.parks = 0
         self.enqueued = 0
@@ -82,6 +85,17 @@ class MemoryQueue:
     def is_paused(self) -> bool:
         """Whether nothing may be leased."""
         return bool(self.record.get("paused"))
+
+    @property
+    def keeps(self) -> frozenset[str]:
+        """Which ends make dead letters here, as the record says."""
+        return frozenset(
+            end for end in ("expired", "failed") if self.record.get(f"dead_{end}") == 1
+        )
+
+    def bury(self, message_id: str, reason: str, detail: str, worker: str, now_ms: int) -> None:
+        """Make a dead letter."""
+        self.dead[message_id] = Obit(reason=reason, detail=detail, worker=worker, at_ms=now_ms)
 
     def place(self, message: Stored, due_ms: int, now_ms: int) -> None:
         """Put a message where its time says, behind what is ready already."""
@@ -125,6 +139,8 @@ class MemoryQueue:
             return "SCHEDULED"
         if self.parked.pop(message.id, None) is not None:
             return "PARKED"
+        if self.lines.remove(message.id):
+            return "BLOCKED"
         ready = self.ready[message.priority]
         if message.id in ready:
             ready.remove(message.id)
@@ -134,7 +150,8 @@ class MemoryQueue:
     def waiting_ids(self) -> list[str]:
         """Return the ids of all that waits: ready, scheduled, parked."""
         ready = [id_ for ids in self.by_urgency() for id_ in ids]
-        return [*ready, *(member[1:] for _, member in self.scheduled), *self.parked]
+        scheduled = (member[1:] for _, member in self.scheduled)
+        return [*ready, *scheduled, *self.parked, *self.lines.blocked]
 
     def drop_waiting(self) -> None:
         """Empty the places in which messages wait."""
@@ -142,6 +159,7 @@ class MemoryQueue:
             ids.clear()
         self.scheduled.clear()
         self.parked.clear()
+        self.lines.clear()
 
     def owns(self, message_id: str, token: int) -> bool:
         """Whether the grant still owns the message."""
@@ -184,6 +202,7 @@ class MemoryQueue:
             queue=self.name,
             open=sum(map(len, self.ready)) + due + expired,
             parked=len(self.parked),
+            blocked=len(self.lines.blocked),
             scheduled=len(self.scheduled) - due,
             due_soon=soon - due,
             next_due_ms=self.scheduled[due][0] if due < len(self.scheduled) else 0,

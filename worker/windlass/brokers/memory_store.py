@@ -7,6 +7,7 @@ Next in the walk: `windlass.brokers.memory`.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -15,12 +16,14 @@ from typing import Any
 
 import msgspec
 
+from windlass.brokers import memory_deaths
 from windlass.brokers.base import (
     TOMBSTONE_MS,
     Again,
     Bury,
     ControlMessage,
     Crashed,
+    DeadEnd,
     Done,
     Fetched,
     FetchRequest,
@@ -30,13 +33,14 @@ from windlass.brokers.base import (
     StepDone,
     StoredResult,
 )
-from windlass.brokers.memory_attempts import carry_on, is_spared, note_loss, remember
+from windlass.brokers.memory_attempts import carry_on, is_spared
 from windlass.brokers.memory_continuations import MemoryContinuations
 from windlass.brokers.memory_leases import lease
-from windlass.brokers.memory_queue import MemoryQueue, Obit, Stored, stored
+from windlass.brokers.memory_limits import MemoryLimits
+from windlass.brokers.memory_queue import MemoryQueue, Stored, stored
 from windlass.brokers.memory_schedules import ScheduleTable
 from windlass.brokers.memory_unique import MemoryLocks
-from windlass.continuations import LOST, PURGED, REVOKED, Continuation
+from windlass.continuations import PURGED, REVOKED, Continuation
 from windlass.messages import Outgoing, check_queue_name
 from windlass.results.memory import MemoryResults
 from windlass.stamp_marks import Mark, StampMarks, marks_of
@@ -82,6 +86,7 @@ class MemoryStore:
         #: Worker id -> `wakes` of its queues at its last look.
         self.seen: dict[str, int] = {}
         self.schedules = ScheduleTable()
+        self.limits = MemoryLimits(self)
         #: Last fencing token.
         self.token = 0
 
@@ -136,6 +141,9 @@ class MemoryStore:
                     self._settle(queue, item, max_deliveries)
                 else:
                     stale.append(item.id)
+            for item in settlements:
+                if item.token < 0:
+                    self.limits.ended(item.queue, [(item.id, item.token)])
             self.changed.notify_all()
         return stale
 
@@ -152,17 +160,19 @@ class MemoryStore:
             case Crashed():
                 self._crashed(queue, item, max_deliveries)
             case Bury():
-                remember(self.messages[item.id], self.now_ms, item.attempt)
-                self._bury(queue, item.id, item.reason, item.detail, item.worker)
+                memory_deaths.bury(self, queue, item)
                 self.store(item.id, item.result)
                 self.continuations.give(item.part)
             case Park():
-                queue.parked[item.id] = item.task
+                queue.parked[item.id] = (self.now_ms, item.task)
                 queue.parks += 1
 
     def _end(self, queue: MemoryQueue, item: Done) -> None:
         # Gone before the rest: a follow-up may take over its id (a task that replaces itself).
-        del self.messages[item.id]
+        if isinstance(item, DeadEnd):
+            memory_deaths.bury(self, queue, item)
+        else:
+            del self.messages[item.id]
         step = item if isinstance(item, StepDone) else None
         if step is not None:
             self.continuations.declare(step.declares)
@@ -189,16 +199,9 @@ class MemoryStore:
         if is_spared(message, item, self.cap(queue, max_deliveries), self.now_ms):
             queue.to_front(message)
             return
-        self._bury(queue, item.id, "max_deliveries", item.reason, item.worker)
+        queue.bury(item.id, "max_deliveries", item.reason, item.worker, self.now_ms)
         self.store(item.id, item.result)
         self.continuations.give(item.part)
-
-    def _bury(
-        self, queue: MemoryQueue, message_id: str, reason: str, detail: str, worker: str
-    ) -> None:
-        queue.dead[message_id] = Obit(
-            reason=reason, detail=detail, worker=worker, at_ms=self.now_ms
-        )
 
     def cap(self, queue: MemoryQueue, max_deliveries: int) -> int:
         """Return after how many crashes a message is a dead letter."""
@@ -229,15 +232,17 @@ class MemoryStore:
                 return Fetched(now_ms=now_ms, deliveries=[], cordoned=True)
             live = [queue for queue in queues if not queue.is_paused]
             want = min(request.want, _MAX_FETCH)
-            deliveries = lease(self, live, want, request)
-            soonest = [at for q in queues for at in q.soonest() if len(deliveries) < want]
+            deliveries, retries = lease(self, live, want, request)
+            times = [*retries, *(at for q in queues for at in q.soonest())]
+            soonest = times if len(deliveries) < want else []
             return Fetched(
                 now_ms=now_ms,
                 deliveries=deliveries,
-                next_due_ms=min(soonest, default=0),
+                next_due_ms=math.ceil(min(soonest, default=0)),
                 expired_leases=tuple(q.name for q in queues if q.expired(now_ms)),
                 parked={q.name: q.parks for q in queues if q.parked},
                 paused=tuple(q.name for q in queues if q.is_paused),
+                keeps={q.name: q.keeps for q in queues if q.keeps},
                 stamps=self._news_of_stamps(request.stamps_seen),
             )
 
@@ -262,25 +267,11 @@ class MemoryStore:
         lost_result: Callable[[str], StoredResult | None],
     ) -> int:
         """Give back what expired grants still own, or bury what is at the cap."""
-        moved = 0
         with self.changed:
             queue = self.queue(name)
-            # The oldest grant last, so that it comes to the very front.
-            for grant in reversed(queue.expired(self.now_ms)):
-                for id_ in reversed(grant.ids):
-                    if not queue.owns(id_, grant.token):
-                        continue
-                    queue.unlease(id_)
-                    message = self.messages[id_]
-                    note_loss(message, grant.worker, self.now_ms)
-                    moved += 1
-                    if message.deliveries < self.cap(queue, max_deliveries):
-                        queue.to_front(message)
-                    else:
-                        detail = "the worker that ran it was lost: its lease ran out"
-                        self._bury(queue, id_, "max_deliveries", detail, worker)
-                        self.store(id_, lost_result(id_))
-                        self.continuations.ended_without_worker(message, LOST)
+            cap = self.cap(queue, max_deliveries)
+            moved = memory_deaths.reap(self, queue, worker, cap, lost_result)
+            self.limits.sweep(name)
             self.changed.notify_all()
         return moved
 
@@ -288,7 +279,7 @@ class MemoryStore:
         """Make parked messages of these tasks ready again. Returns how many."""
         with self.changed:
             queue, known = self.queue(name), set(tasks)
-            ids = [id_ for id_, task in queue.parked.items() if task in known]
+            ids = [id_ for id_, (_, task) in queue.parked.items() if task in known]
             for id_ in ids:
                 del queue.parked[id_]
                 queue.to_back(self.messages[id_])
@@ -366,6 +357,7 @@ class MemoryStore:
             for place, stage in (
                 (queue.leased, Stage.LEASED),
                 (queue.parked, Stage.PARKED),
+                (queue.lines.blocked, Stage.BLOCKED),
                 (queue.dead, Stage.DEAD),
                 (queue.ready[message.priority], Stage.QUEUED),
             ):

@@ -154,7 +154,10 @@ class RedisBroker(RedisSending):
 
     def reap(self, queue: str, worker: str) -> int:
         """Return expired leases to ready, or bury those at the cap. Returns how many moved."""
-        return self._upkeep.reap(queue, worker, self.lost_result)
+        moved = self._upkeep.reap(queue, worker, self.lost_result)
+        if moved:
+            self._upkeep.sweep_limits(queue)
+        return moved
 
     def unpark(self, queue: str, tasks: Sequence[str]) -> int:
         """Make parked messages of these tasks ready again. Returns how many."""
@@ -167,6 +170,10 @@ class RedisBroker(RedisSending):
     def sweep(self, older_than_ms: int, limit: int) -> int:
         """Look after continuations that were last looked at so long ago; returns how many ended."""
         return self.continuations.sweep(older_than_ms, limit)
+
+    def sweep_limits(self, queue: str) -> int:
+        """Put limits of a queue right after an accident; returns how many slots' holders let go."""
+        return self._upkeep.sweep_limits(queue)
 
     def waiting(self, continuation_ids: Sequence[str]) -> list[Waiting | None]:
         """Return continuations as they are, None for one that is gone."""

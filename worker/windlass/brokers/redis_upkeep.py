@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from windlass.brokers.base import Bury, StoredResult
 from windlass.brokers.redis_continuations import Continuations
 from windlass.continuations import LOST, PURGED, part_of
+from windlass.redis_store import limiting
 from windlass.redis_store.commands import Commands, SettleCall
 from windlass.redis_store.connection import Links
 from windlass.redis_store.keys import Keys
@@ -69,6 +70,18 @@ class Upkeep:
         spared = sum(len(call.stale(r)) for call, r in zip(burials, replies, strict=True))
         return int(ready) + len(burials) - spared
 
+    def sweep_limits(self, queue: str) -> int:
+        """Free slots that nobody holds any more. Returns how many messages let go of theirs."""
+        cursor, total = b"0", 0
+        while True:
+            call = limiting.sweep(self._keys, self._commands.now, queue, cursor)
+            cursor, count, others = limiting.swept(self._links.call([call])[0])
+            total += count
+            if others:
+                self._links.call(limiting.elsewhere(self._keys, others))
+            if cursor == b"0":
+                return total
+
     def unpark(self, queue: str, tasks: Sequence[str]) -> int:
         """Make parked messages of these tasks ready again. Returns how many."""
         keys, q = self._keys, self._keys.queue(queue)
@@ -82,11 +95,11 @@ class Upkeep:
                 return total
 
     def purge(self, queue: str) -> int:
-        """Delete what waits in the queue: ready, scheduled, parked. Returns how many."""
+        """Delete what waits in the queue: ready, scheduled, parked, blocked. Returns how many."""
         keys, q = self._keys, self._keys.queue(queue)
         touched = (
             keys.messages, keys.attempts, q.scheduled, q.parked, q.condemned, keys.thens,
-            *q.by_urgency,
+            *q.by_urgency, q.blocked, q.line,
         )  # fmt: skip
         total = 0
         while True:

@@ -67,7 +67,7 @@ def depth_call(keys: Keys, queue: str, now: str = "", horizon_ms: int = DUE_SOON
     q = keys.queue(queue)
     touched = (
         keys.messages, q.leased, q.leases, q.left, q.scheduled, q.record, q.stats, q.parked,
-        q.dead, q.condemned, *q.by_urgency, q.beat,
+        q.dead, q.condemned, *q.by_urgency, q.beat, q.blocked,
     )  # fmt: skip
     return script("depth").command(touched, (now, horizon_ms))
 
@@ -87,6 +87,7 @@ def depth_of(queue: str, reply: Reply, started: int) -> QueueDepth:
         completed=reply[8],
         service_ms=reply[9] / 1000,
         paused=bool(reply[10]),
+        blocked=reply[13],
         due_soon=reply[12],
         # Heartbeats are older than the depth: never more started than leased.
         started=min(started, reply[4]),

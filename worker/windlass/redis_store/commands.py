@@ -12,6 +12,7 @@ from typing import TypeGuard
 
 import msgspec
 
+from windlass.attempts import ALONE, REPLAYED, SHARED
 from windlass.brokers.base import (
     Again,
     Bury,
@@ -28,7 +29,7 @@ from windlass.brokers.base import (
 from windlass.continuations import Part
 from windlass.errors import BrokerFullError
 from windlass.messages import RUN_MARK, Outgoing
-from windlass.redis_store import continuing
+from windlass.redis_store import continuing, limiting
 from windlass.redis_store.connection import server_error
 from windlass.redis_store.keys import Keys, QueueKeys
 from windlass.redis_store.packing import (
@@ -90,6 +91,12 @@ class SettleCall(msgspec.Struct, frozen=True):
     stale: Callable[[Reply], list[str]]
     #: How to read which continuations are not sent to the end, None where there is none.
     unfinished: Callable[[Reply], list[str]] | None = None
+    #: The reply says in which other queues messages wait for a slot that is free now.
+    frees: bool = False
+
+
+def _none(_reply: Reply) -> list[str]:
+    return []
 
 
 def _first(reply: Reply) -> list[str]:
@@ -101,7 +108,7 @@ def _second(reply: Reply) -> list[str]:
 
 
 def _is_plain_step(item: Done) -> TypeGuard[StepDone]:
-    is_step = isinstance(item, StepDone) and item.part is not None
+    is_step = type(item) is StepDone and item.part is not None
     return is_step and not (item.followups or item.declares or item.grows)  # type: ignore[attr-defined]  # is_step
 
 
@@ -206,6 +213,10 @@ class Commands:
         for queue, returned in back.items():
             parts_back = chunks(returned, [0] * len(returned))
             calls += [self._hand_back(queue, part) for part in parts_back]
+        for queue, ended_here in limiting.holders(settlements).items():
+            for some in chunks(ended_here, [0] * len(ended_here)):
+                command = limiting.free(self.keys, queue, some)
+                calls.append(SettleCall(command, _none, frees=True))
         return calls
 
     def _steps(self, queue: str, ended: list[StepDone]) -> Iterable[SettleCall]:
@@ -328,7 +339,8 @@ class Commands:
     def _park(self, item: Park) -> SettleCall:
         q = self.keys.queue(item.queue)
         touched = (q.leased, q.leases, q.grants, q.left, q.parked, q.stats)
-        return SettleCall(script("park").command(touched, (item.id, item.token, item.task)), ids_in)
+        args = (self.now, item.id, item.token, item.task)
+        return SettleCall(script("park").command(touched, args), ids_in)
 
     # -- fetch -----------------------------------------------------------------------------------
 
@@ -374,7 +386,7 @@ class Commands:
     @staticmethod
     def fetched(request: FetchRequest, reply: Reply) -> Fetched:
         """Read a fetch's reply."""
-        now, next_due, cordoned, paused, expired, parked, grants, stamps = reply
+        now, next_due, cordoned, paused, expired, parked, grants, stamps, keeps = reply
         queues = request.queues
         deliveries: list[Delivery] = []
         for q, token, ids, raws, marks in grants:
@@ -383,11 +395,12 @@ class Commands:
                 Delivery(id=id_.decode(), queue=queue, token=token, raw=raw)
                 for id_, raw in zip(ids, raws, strict=True)
             ]
-            for index, tried, handbacks, revoked, generation, suspect in marks:
+            for index, tried, handbacks, revoked, generation, flags in marks:
                 delivery = deliveries[first + index]
                 delivery.deliveries, delivery.handbacks = tried, handbacks
                 delivery.revoked, delivery.generation = bool(revoked), generation
-                delivery.is_suspect = bool(tried or suspect)
+                delivery.is_suspect = bool(tried or flags & (SHARED | ALONE))
+                delivery.forgets_retries = bool(flags & REPLAYED)
         return Fetched(
             now_ms=now,
             deliveries=deliveries,
@@ -397,6 +410,10 @@ class Commands:
             parked={queues[q]: gen for q, gen in zip(parked[::2], parked[1::2], strict=True)},
             paused=tuple(queues[q] for q in paused),
             stamps=_stamp_marks(*stamps) if stamps else None,
+            keeps={
+                queues[q]: frozenset(ends.decode().split())
+                for q, ends in zip(keeps[::2], keeps[1::2], strict=True)
+            },
         )
 
 

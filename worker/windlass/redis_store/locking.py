@@ -127,7 +127,8 @@ class Claims:
             keys.messages, keys.unique, keys.attempts, keys.queues, keys.waiting,
             keys.result(message.id), keys.result(holder or message.id),
             q.ready[message.priority], q.scheduled, q.stats, q.wake, q.idle,
-            its.leased, its.scheduled, its.parked, its.dead, its.condemned, *part_keys,
+            its.leased, its.scheduled, its.parked, its.dead, its.condemned, its.blocked, its.line,
+            *part_keys,
         )  # fmt: skip
         args = (
             now, message.queue, message.priority, message.id, due_spec(message, now),

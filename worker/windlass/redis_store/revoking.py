@@ -90,7 +90,8 @@ class Revoker:
         part_keys, part_args = given(keys, part)
         touched = (
             keys.messages, keys.attempts, keys.revoked, q.leased, q.scheduled, q.parked, q.dead,
-            q.condemned, keys.waiting, keys.result(message_id), keys.signals, *part_keys,
+            q.condemned, keys.waiting, keys.result(message_id), keys.signals, q.blocked, q.line,
+            *part_keys,
         )  # fmt: skip
         outcome = (0, 0, b"") if result is None else (1, result.ttl_ms, result.payload)
         args = (
@@ -131,11 +132,12 @@ class Revoker:
             return Stage.DONE if exists else Stage.UNKNOWN
         q = keys.queue(queue)
         members = [f"{priority}{message_id}" for priority in range(10)]
-        leased, scheduled, parked, dead, condemned = self._links.call(
+        leased, scheduled, parked, blocked, dead, condemned = self._links.call(
             [
                 packed("HEXISTS", q.leased, message_id),
                 packed("ZMSCORE", q.scheduled, *members),
                 packed("HEXISTS", q.parked, message_id),
+                packed("HEXISTS", q.blocked, message_id),
                 packed("ZSCORE", q.dead, message_id),
                 packed("SISMEMBER", q.condemned, message_id),
             ]
@@ -144,6 +146,7 @@ class Revoker:
             (leased, Stage.LEASED),
             (any(score is not None for score in scheduled), Stage.SCHEDULED),
             (parked, Stage.PARKED),
+            (blocked, Stage.BLOCKED),
             (dead is not None, Stage.DEAD),
             (condemned, Stage.DONE),
         )

@@ -6,15 +6,16 @@
 -- KEYS[5] scheduled ZSET priority digit + id by due time
 -- KEYS[6] record    HASH queue record
 -- KEYS[7] stats     HASH counters
--- KEYS[8] parked    HASH id -> task name
+-- KEYS[8] parked    HASH id -> when, ms, and task name
 -- KEYS[9] dead      ZSET dead letters
 -- KEYS[10] condemned SET revoked ids in the ready lists
 -- KEYS[11..20] r9 .. r0 LIST ids
 -- KEYS[21] beat     ZSET schedule that sends here by the time of its next fire, ms
+-- KEYS[22] blocked  HASH id -> gate at which it waits, place
 -- ARGV[1] now_ms    ms, '' for the server's clock
 -- ARGV[2] horizon   ms: scheduled messages due within it are counted apart
 -- Returns: {open, parked, scheduled, next_due, leased, dead, oldest_ms, enqueued, completed,
---           service_us, paused 0|1, now, due within the horizon}.
+--           service_us, paused 0|1, now, due within the horizon, blocked}.
 -- Invariants: reads only; due scheduled messages and expired leases count as open. A schedule whose
 --          fire is to come counts as due then, though no message is there yet; one that nobody has
 --          fired for a minute does not count.
@@ -22,7 +23,7 @@
 -- @include clock
 local messages, leased, leases, left, scheduled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local record, stats, parked, dead, condemned = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local beat, UNFIRED = KEYS[21], 60000
+local beat, blocked, UNFIRED = KEYS[21], KEYS[22], 60000
 local now, horizon, FIRST_READY = clock(ARGV[1]), tonumber(ARGV[2]), 11
 local ready, since = -redis.call('SCARD', condemned), now
 
@@ -55,4 +56,5 @@ return {
   tonumber(counters[3] or '0'), redis.call('HGET', record, 'paused') == '1' and 1 or 0, now,
   redis.call('ZCOUNT', scheduled, '(' .. now, now + horizon)
     + redis.call('ZCOUNT', beat, '(' .. now - UNFIRED, now + horizon),
+  redis.call('HLEN', blocked),
 }

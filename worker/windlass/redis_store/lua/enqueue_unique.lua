@@ -17,7 +17,9 @@
 -- KEYS[15] parked   HASH   of the holder's queue
 -- KEYS[16] dead     ZSET   of the holder's queue
 -- KEYS[17] condemned SET   of the holder's queue
--- KEYS[18..] if the holder is a part of a continuation, what give.lua says
+-- KEYS[18] blocked  HASH   of the holder's queue
+-- KEYS[19] line     ZSET   of the holder's queue
+-- KEYS[20..] if the holder is a part of a continuation, what give.lua says
 -- ARGV[1] now_ms    ms, '' for the server's clock
 -- ARGV[2] queue     name
 -- ARGV[3] priority  0-9
@@ -31,7 +33,7 @@
 -- ARGV[11] max_wait ms, of a debounce after its first call, 0 for ever
 -- ARGV[12] on_duplicate 'return', 'reject', 'replace'
 -- ARGV[13] again    1: an earlier try may have done it
--- ARGV[14] its_queue that KEYS 13-17 belong to
+-- ARGV[14] its_queue that KEYS 13-19 belong to
 -- ARGV[15] holder   that the rest is about, '' while it is not known
 -- ARGV[16] asks     1: the tail must be made for the id that it is stored under
 -- ARGV[17] has outcome 0|1
@@ -62,7 +64,8 @@
 local messages, unique, attempts, queues, waiting = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local result, other, ready, scheduled, stats = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local wake_list, idle, leased, its_scheduled = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
-local parked, dead, condemned, FIRST = KEYS[15], KEYS[16], KEYS[17], 18
+local parked, dead, condemned, FIRST = KEYS[15], KEYS[16], KEYS[17], 20
+local blocked, line = KEYS[18], KEYS[19]
 local now, queue, priority, id = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local due, expires, tail, key, mode = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local period, max_wait, on_duplicate, again = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12], ARGV[13] == '1'
@@ -113,7 +116,7 @@ local function store_message(when)
 end
 
 local function replace()
-  withdraw(messages, attempts, its_scheduled, parked, condemned, lock.id, raw)
+  withdraw(messages, attempts, its_scheduled, parked, condemned, blocked, line, lock.id, raw)
   if has_outcome then
     store(other, payload, ttl)
     announce(waiting, channel, lock.id, payload)

@@ -23,7 +23,8 @@
 -- ARGV[9] idle      lanes that could begin at once: of a scarce slot no more are taken
 -- Returns: {now, next_due (0: nothing), cordoned 0|1, paused {q..}, expired {q..},
 --           parked {q, generation, ..}, grants {{q, token, ids, raws, marks}, ..},
---           stamps {generation, {mark, until_ms, ..}} if it is not the one seen}; q counts from 0;
+--           stamps {generation, {mark, until_ms, ..}} if it is not the one seen,
+--           keeps {q, 'expired' and 'failed' as the record says, ..}}; q counts from 0;
 --           marks holds what marks_of (lib/marks.lua) says of the unusual ones only.
 -- Invariants: scheduled and due -> ready; ready -> leased under one new token for each queue; ready ->
 --             blocked where a limit has no room, blocked -> ready | leased where it has. The token is
@@ -48,8 +49,9 @@ local next_due, paused, expired, parked, grants = 0, {}, {}, {}, {}
 
 local function key(q, offset) return KEYS[FIRST + q * PER + offset] end
 
-local is_limited = redis.call('EXISTS', limits, KEYS[10]) > 0
-local limiter_ = is_limited and limiter(now, messages, limits, KEYS[9], KEYS[10], idle,
+local where = {limits, KEYS[10]}
+for q = 0, nq - 1 do where[q + 3] = key(q, 23) end
+local limiter_ = redis.call('EXISTS', unpack(where)) > 0 and limiter(now, messages, limits, KEYS[9], KEYS[10], idle,
   tonumber(redis.call('GET', tokens) or '0'))
 
 -- A queue as the limiter sees it.
@@ -121,11 +123,14 @@ local function grant(q, ids, raws, has_slots, limited)
 end
 
 local until_ms = redis.call('ZSCORE', cordon, worker)
-if until_ms and tonumber(until_ms) > now then return {now, 0, 1, {}, {}, {}, {}, {}} end
+if until_ms and tonumber(until_ms) > now then return {now, 0, 1, {}, {}, {}, {}, {}, {}} end
 
-local taken, total, live, caps, limited = {}, 0, {}, {}, {}
+local taken, total, live, caps, limited, keeps = {}, 0, {}, {}, {}, {}
 for q = 0, nq - 1 do
-  local record = redis.call('HMGET', key(q, 15), 'paused', 'rate_limit', 'max_concurrency')
+  local record = redis.call('HMGET', key(q, 15), 'paused', 'rate_limit', 'max_concurrency', 'dead_expired',
+    'dead_failed')
+  local ends = (record[4] == '1' and 'expired ' or '') .. (record[5] == '1' and 'failed' or '')
+  if ends ~= '' then keeps[#keeps + 1], keeps[#keeps + 2] = q, ends end
   if record[1] == '1' then
     paused[#paused + 1] = q
   else
@@ -195,4 +200,4 @@ local stamps, generation = {}, tonumber(redis.call('GET', KEYS[7]) or '0')
 if generation ~= tonumber(ARGV[8]) then
   stamps = {generation, redis.call('ZRANGEBYSCORE', KEYS[6], '(' .. now, '+inf', 'WITHSCORES')}
 end
-return {now, next_due, 0, paused, expired, parked, grants, stamps}
+return {now, next_due, 0, paused, expired, parked, grants, stamps, keeps}
