@@ -6,6 +6,7 @@ Next in the walk: `windlass.remote_calls`.
 
 from __future__ import annotations
 
+import importlib
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ from windlass.states import Stage
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
+    from windlass.why import Why
 
 
 class Control:
@@ -67,6 +69,24 @@ class Control:
             terminate=terminate,
             signal=_signal_name(signal),
         )
+
+    def why(self, task_id: str, timeout: float = 1.0) -> Why:
+        """Say why a task is not running: where it is, what it waits for, and its attempts.
+
+        Args:
+            task_id: Its id.
+            timeout: Seconds to wait for the workers' answers, where one of them has it.
+
+        Returns:
+            `reasons`, the foremost first, each with a word (`cause`) and a sentence (`text`); the
+            stage, and the attempts that did not end well. See `windlass.why.Why`.
+
+        Raises:
+            OperationalError: The broker cannot be reached.
+        """
+        # Loaded here: who only sends does without it.
+        found: Why = importlib.import_module("windlass.why").ask_why(self.app, task_id, timeout)
+        return found
 
     def terminate(self, task_id: str | Iterable[str], signal: str = "SIGTERM") -> dict[str, Stage]:
         """Revoke, and end the process that runs it."""

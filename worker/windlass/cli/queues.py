@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import click
 import msgspec
 
@@ -11,6 +13,7 @@ from windlass.cli import text
 from windlass.cli.options import Common, load_app, shared
 from windlass.control_plane.depth import list_queues, read_depths
 from windlass.control_plane.queue_record import read_record, write_record
+from windlass.control_plane.set_aside import read_set_aside
 from windlass.messages import check_queue_name
 
 _HEADINGS = (
@@ -22,32 +25,66 @@ _HEADINGS = (
 @click.group(invoke_without_command=True)
 @click.option("-Q", "--queues", "names", type=text.NameList(), help="Only these; default: all.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, counts and milliseconds.")
+@click.option("--parked", "lists_parked", is_flag=True, help="List the tasks that no worker knows.")
 @click.pass_context
 @shared
 def queues(
-    context: click.Context, common: Common, names: tuple[str, ...] | None, as_json: bool
+    context: click.Context,
+    common: Common,
+    names: tuple[str, ...] | None,
+    as_json: bool,
+    lists_parked: bool,
 ) -> None:
     """Show the depth of every queue.
 
     OPEN waits to be leased (due scheduled messages and expired leases included). LEASED is owned
-    by workers, RUNNING of those has started. PARKED waits for a worker that knows the task.
+    by workers, RUNNING of those has started. PARKED waits for a worker that knows the task
+    (NoCapableWorker): the last column names one, --parked all. BLOCKED waits for a limit.
     """
     context.obj = common
     if context.invoked_subcommand is None:
-        show(common, names, as_json)
+        show(common, names, as_json=as_json, lists_parked=lists_parked)
 
 
-def show(common: Common, names: tuple[str, ...] | None, as_json: bool) -> None:
+def show(
+    common: Common, names: tuple[str, ...] | None, *, as_json: bool, lists_parked: bool = False
+) -> None:
     """Print the depths as a table or as JSON."""
     with load_app(common, required=False) as app:
         depths = read_depths(app.broker, names or known_queues(app))
+        unknown = _parked_tasks(app, depths)
     if as_json:
-        rows = [{**msgspec.to_builtins(each), "backlog": each.backlog} for each in depths]
+        rows = [
+            {
+                **msgspec.to_builtins(each),
+                "backlog": each.backlog,
+                "parked_tasks": unknown.get(each.queue, {}),
+            }
+            for each in depths
+        ]
         click.echo(msgspec.json.format(msgspec.json.encode(rows)).decode())
+    elif lists_parked:
+        _list_parked(unknown)
     elif depths:
-        click.echo(text.table(_HEADINGS, [_row(each) for each in depths]))
+        rows_ = [_row(each, unknown.get(each.queue, {})) for each in depths]
+        click.echo(text.table(_HEADINGS, rows_))
     else:
         click.echo("No queues yet: the first message creates its queue.", err=True)
+
+
+def _parked_tasks(app: Windlass, depths: Sequence[QueueDepth]) -> dict[str, Mapping[str, int]]:
+    """Return the tasks that no worker knows, by queue; a second read only where there are some."""
+    names = [each.queue for each in depths if each.parked]
+    found = read_set_aside(app.broker, names)
+    return {name: aside.tasks for name, aside in zip(names, found, strict=True)}
+
+
+def _list_parked(unknown: Mapping[str, Mapping[str, int]]) -> None:
+    rows = [(queue, task, n) for queue, tasks in unknown.items() for task, n in tasks.items()]
+    if rows:
+        click.echo(text.table(("QUEUE", "TASK", "MESSAGES"), rows))
+    else:
+        click.echo("Nothing is parked: workers know every task that they met.", err=True)
 
 
 def known_queues(app: Windlass) -> list[str]:
@@ -56,7 +93,7 @@ def known_queues(app: Windlass) -> list[str]:
     return sorted({*list_queues(app.broker), *configured})
 
 
-def _row(each: QueueDepth) -> list[object]:
+def _row(each: QueueDepth, unknown: Mapping[str, int]) -> list[object]:
     return [
         each.queue,
         each.open,
@@ -69,8 +106,16 @@ def _row(each: QueueDepth) -> list[object]:
         text.age(each.oldest_ms),
         text.moment(each.next_due_ms),
         each.completed,
-        "paused" if each.paused else "",
+        _note(each, unknown),
     ]
+
+
+def _note(each: QueueDepth, unknown: Mapping[str, int]) -> str:
+    notes = ["paused"] if each.paused else []
+    if unknown:
+        more = f" +{len(unknown) - 1}" if len(unknown) > 1 else ""
+        notes.append(f"no worker knows {next(iter(unknown))}{more}")
+    return ", ".join(notes)
 
 
 @queues.command("set")
