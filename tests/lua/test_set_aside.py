@@ -59,7 +59,7 @@ def test_nothing_set_aside_is_nothing(broker: RedisBroker) -> None:
 
 def test_of_many_only_some_are_looked_at_and_the_counts_are_scaled(broker: RedisBroker) -> None:
     parked = broker.keys.queue("q").parked
-    read(broker, "HSET", parked, *(word for n in range(2000) for word in (f"i{n}", "tests.a")))
+    read(broker, "HSET", parked, *(word for n in range(2000) for word in (f"i{n}", "17:tests.a")))
     call = set_aside_call(broker.keys, "q", most=100)
 
     first, again = (set_aside_of(broker.links.call([call])[0]) for _ in range(2))

@@ -23,6 +23,7 @@ from broker_model import Model, look
 from broker_state import FINAL, LEASE_MS, NOW, PENDING, at, fetch, leftovers, read
 from builders import make_message
 from redis_server import RedisServer
+from windlass.attempts import read_counters
 from windlass.brokers.base import (
     Again,
     Bury,
@@ -131,6 +132,7 @@ class BrokerMachine(RuleBasedStateMachine):
         for item in fetched.deliveries:
             assert self.model.token_of(item.id) is None, "leased twice"
             assert (item.deliveries, item.handbacks) == self.model.attempts.get(item.id, (0, 0))
+            assert item.generation == self.model.generations.get(item.id, 0)
             assert item.revoked == (self.model.tombstones.get(item.id, 0) > self.model.now)
             got.setdefault(item.queue, []).append(item.id)
         assert expected == got
@@ -320,9 +322,14 @@ class BrokerMachine(RuleBasedStateMachine):
             read(self.broker, "HKEYS", keys.messages)
         )
         attempts = read(self.broker, "HGETALL", keys.attempts)
-        counted = {id_: f"{d}:{h}" for id_, (d, h) in model.attempts.items()}
-        found = dict(zip(attempts[::2], attempts[1::2], strict=True))
-        assert counted == {id_.decode(): both.decode() for id_, both in found.items()}
+        found = {
+            id_.decode(): read_counters(value)
+            for id_, value in zip(attempts[::2], attempts[1::2], strict=True)
+        }
+        both = {id_: (each.deliveries, each.handbacks) for id_, each in found.items()}
+        assert {id_: each for id_, each in both.items() if any(each)} == model.attempts
+        generations = {id_: each.generation for id_, each in found.items() if each.generation}
+        assert model.generations == generations
 
     @invariant()
     def depth_and_stage_tell_the_truth(self) -> None:

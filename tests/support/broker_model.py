@@ -65,6 +65,7 @@ class Model:
         self.queues: defaultdict[str, Queue] = defaultdict(Queue)
         self.grants: dict[int, Grant] = {}
         self.attempts: dict[str, tuple[int, int]] = {}
+        self.generations: dict[str, int] = {}
         self.condemned: set[str] = set()
         self.tombstones: dict[str, int] = {}
         self.cordons: dict[str, int] = {}
@@ -176,6 +177,7 @@ class Model:
     def _forget(self, id_: str) -> None:
         self.messages.pop(id_, None)
         self.attempts.pop(id_, None)
+        self.generations.pop(id_, None)
 
     # -- fetching ----------------------------------------------------------------------------------
 
@@ -291,6 +293,7 @@ class Model:
         for id_ in ids:
             if queue.dead.pop(id_, None) is not None:
                 self.attempts.pop(id_, None)
+                self.generations[id_] = self.generations.get(id_, 0) + 1
                 self.tombstones.pop(id_, None)
                 self.stored.discard(id_)
                 queue.ready[self.messages[id_].priority].append(id_)
@@ -373,7 +376,7 @@ def look(broker: RedisBroker, name: str) -> dict[str, Any]:
         "leases": {int(token): int(deadline) for token, deadline in leases.items()},
         "left": {int(token): int(count) for token, count in left.items()},
         "grants": {int(token) for token in grants},
-        "parked": {id_: task.decode() for id_, task in parked.items()},
+        "parked": {id_: value.decode().partition(":")[2] for id_, value in parked.items()},
         "dead": {id_: int(died) for id_, died in dead.items()},
         "obits": set(obits),
         "condemned": {id_.decode() for id_ in replies[8]},

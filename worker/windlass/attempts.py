@@ -16,6 +16,9 @@ import msgspec
 #: lua/lib/attempts.lua.
 MAX_ATTEMPTS = 20
 MAX_BYTES = 32 * 1024
+#: Flags of a message: a process died under it and others, which is not counted yet; one died under
+#: it alone; it was replayed, and the retries that its headers name are not of this generation.
+SHARED, ALONE, REPLAYED = 1, 2, 4
 #: Longest text of an exception that is kept, and the longest end of its traceback, in characters.
 _MESSAGE_LIMIT = 1_000
 _TRACEBACK_LIMIT = 4_000
@@ -113,7 +116,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         deliveries: Runs of this try that ended in a crash, and leases that ran out.
         handbacks: Times it was handed back, where that was counted.
         generation: How often it was replayed.
-        is_suspect: A process died under it, and perhaps under others.
+        is_suspect: A process died under it, and perhaps under others, or its lease ran out.
         attempts: Oldest first.
     """
 
@@ -125,7 +128,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def read_counters(value: bytes | None) -> Counters:
-    """Read a field of the hash `attempts`: "deliveries:handbacks[:generation:suspect]", then lines.
+    """Read a field of the hash `attempts`: "deliveries:handbacks[:generation:flags]", then lines.
 
     A line that is not an attempt (of a newer version, say) is passed over.
     """
@@ -137,7 +140,7 @@ def read_counters(value: bytes | None) -> Counters:
         deliveries=numbers[0],
         handbacks=numbers[1],
         generation=numbers[2],
-        is_suspect=numbers[3] > 0,
+        is_suspect=numbers[0] > 0 or numbers[3] & (SHARED | ALONE) > 0,
         attempts=tuple(attempt for line in lines if (attempt := _read(line)) is not None),
     )
 

@@ -59,6 +59,7 @@ class Context:
         retries: Retries so far, 0 on the first run.
         deliveries: Earlier deliveries that ended in a crash or an expired lease.
         handbacks: Times it was handed back by a worker that drained.
+        generation: Times it was replayed from the dead letters.
         is_eager: Run in the caller's process by `apply` or task_always_eager.
         called_directly: Run as a plain function.
         timelimit: [hard, soft] seconds of this call, or None.
@@ -83,6 +84,7 @@ class Context:
     retries: int = 0
     deliveries: int = 0
     handbacks: int = 0
+    generation: int = 0
     is_eager: bool = False
     called_directly: bool = True
     timelimit: list[float | None] | None = None

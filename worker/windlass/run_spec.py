@@ -34,6 +34,7 @@ class RunSpec:
         stores: Its outcomes are stored, unless a call says otherwise.
         stores_errors: Its failures are stored, unless a call says otherwise.
         keeps_errors: Failures are stored even where the outcome is ignored.
+        keeps_failed: A message whose task fails for good becomes a dead letter.
         hard_s: Hard time limit in seconds, None for none.
         soft_s: Soft time limit in seconds, None for none.
     """
@@ -45,6 +46,7 @@ class RunSpec:
         "is_async",
         "is_prepared",
         "keeps_errors",
+        "keeps_failed",
         "max_bytes",
         "models",
         "on_failure",
@@ -78,6 +80,7 @@ class RunSpec:
         self.policy: RetryPolicy = task.retry_policy
         self.serializer: str = settings.result_serializer
         self.max_bytes: int = settings.result_max_size_bytes
+        self.keeps_failed: bool = task.dead_letter_on_failure
         self._set_storing(task, settings)
         self.hard_s = _limit(task.time_limit, settings.task_time_limit)
         self.soft_s = _limit(task.soft_time_limit, settings.task_soft_time_limit)

@@ -42,7 +42,14 @@ def entry(facts=None, **fields):
         (Returned(counted=False), HandBack(**WHO, counted=False)),
         (
             Buried("undecodable", "why", b"r"),
-            Bury(**WHO, reason="undecodable", detail="why", worker="w", result=STORED),
+            Bury(
+                **WHO,
+                reason="undecodable",
+                detail="why",
+                worker="w",
+                result=STORED,
+                attempt=b'{"end":"buried","worker":"w","delivery":1,"message":"undecodable: why"}',
+            ),
         ),
         (Unknown("x"), Park(**WHO, task="x")),
     ],

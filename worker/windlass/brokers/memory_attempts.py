@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from windlass.attempts import (
+    ALONE,
     MAX_ATTEMPTS,
     MAX_BYTES,
+    REPLAYED,
+    SHARED,
     Attempt,
     Counters,
     Ending,
@@ -19,9 +22,6 @@ from windlass.brokers.base import Again, Crashed
 
 if TYPE_CHECKING:
     from windlass.brokers.memory_queue import Stored
-
-#: Values of `Stored.suspect`.
-_SHARED, _ALONE = 1, 2
 
 
 def remember(message: Stored, now_ms: int, attempt: bytes) -> None:
@@ -35,7 +35,7 @@ def remember(message: Stored, now_ms: int, attempt: bytes) -> None:
 
 def counters_of(message: Stored) -> Counters:
     """Return what is remembered of a message."""
-    numbers = (message.deliveries, message.handbacks, message.generation, message.suspect)
+    numbers = (message.deliveries, message.handbacks, message.generation, message.flags)
     head = ":".join(map(str, numbers)).encode()
     return read_counters(b"\n".join([head, *message.attempts]))
 
@@ -45,20 +45,29 @@ def carry_on(before: Stored, after: Stored, item: Again, now_ms: int) -> None:
     after.generation, after.attempts = before.generation, before.attempts
     if item.is_deferred:
         after.deliveries, after.handbacks = before.deliveries, before.handbacks
-        after.suspect = before.suspect
+        after.flags = before.flags
     else:
         remember(after, now_ms, item.attempt)
 
 
 def is_spared(message: Stored, item: Crashed, cap: int, now_ms: int) -> bool:
     """Count a crash as `lua/crash.lua` does; whether the message may run again."""
-    deliveries = message.deliveries + (2 if message.suspect == _SHARED else 1)
-    if item.is_shared and not message.suspect and deliveries < cap:
-        message.suspect = _SHARED
+    suspect = message.flags & (SHARED | ALONE)
+    deliveries = message.deliveries + (2 if suspect == SHARED else 1)
+    if item.is_shared and not suspect and deliveries < cap:
+        message.flags |= SHARED
     else:
-        message.deliveries, message.suspect = deliveries, _ALONE
+        message.deliveries, message.flags = deliveries, (message.flags & REPLAYED) | ALONE
     remember(message, now_ms, item.attempt)
     return message.deliveries < cap
+
+
+def revive(message: Stored, now_ms: int, digest: str = "") -> None:
+    """Forget the end of a dead letter; the generation grows by one."""
+    mark = Attempt(end=Ending.REPLAYED, generation=message.generation, digest=digest)
+    remember(message, now_ms, mark.encode())
+    message.deliveries = message.handbacks = 0
+    message.generation, message.flags = message.generation + 1, REPLAYED
 
 
 def note_loss(message: Stored, worker: str, now_ms: int) -> None:

@@ -129,7 +129,7 @@ class MemoryLocks:
         if message is None or state is not Stage.QUEUED:
             return False
         was_stored_ms = int.from_bytes(message.raw[2:8], "big")
-        return was_stored_ms == lock.at_ms and not (message.deliveries or message.suspect)
+        return was_stored_ms == lock.at_ms and not (message.deliveries or message.flags)
 
     def _holds(self, lock: Lock, state: Stage | None) -> bool:
         if lock.mode == "period":

@@ -36,6 +36,13 @@ class Reason(StrEnum):
     UNSUPPORTED_VERSION = "unsupported_version"
     #: The task raised Reject(requeue=False).
     REJECTED = "rejected"
+    #: No worker knew its task for as long as the queue allows (park_limit_s).
+    PARKED_TOO_LONG = "parked_too_long"
+    #: Its time passed before it could run, and the queue keeps those (dead_expired).
+    EXPIRED = "expired"
+    #: The task failed for good, and the queue or the task keeps those (dead_failed,
+    #: dead_letter_on_failure).
+    FAILED = "failed"
     #: message_signing is "require" and it is not signed.
     UNSIGNED = "unsigned"
     #: message_encryption is "require" and it is not encrypted.
@@ -53,6 +60,7 @@ class DeadLetter(msgspec.Struct, kw_only=True, frozen=True):
         task: None where the bytes cannot be read.
         deliveries: Runs that ended in a crash.
         retries: Tries that ended in an exception and a retry.
+        generation: How often it had been replayed.
         raw: The untouched message.
     """
 
@@ -66,6 +74,7 @@ class DeadLetter(msgspec.Struct, kw_only=True, frozen=True):
     deliveries: int = 0
     retries: int = 0
     handbacks: int = 0
+    generation: int = 0
     worker: str = ""
 
     @property
@@ -125,6 +134,7 @@ def _letter(queue: str, message_id: str, why: dict[str, Any], raw: bytes) -> Dea
         raw=raw,
         deliveries=int(why.get("deliveries", 0)),
         handbacks=int(why.get("handbacks", 0)),
+        generation=int(why.get("generation", 0)),
         worker=why.get("worker", ""),
     )
     message = letter.message
@@ -133,21 +143,38 @@ def _letter(queue: str, message_id: str, why: dict[str, Any], raw: bytes) -> Dea
     return msgspec.structs.replace(letter, task=message.task, retries=message.headers.retries)
 
 
-def replay(broker: RedisBroker | MemoryBroker, queue: str, ids: Sequence[str]) -> int:
-    """Make dead letters ready again under their own id, as if new. Returns how many.
+def replay(
+    broker: RedisBroker | MemoryBroker,
+    queue: str,
+    ids: Sequence[str],
+    *,
+    start_ms: int | None = None,
+    apart_ms: float = 0.0,
+) -> int:
+    """Make dead letters ready again under their own id, as the next generation. Returns how many.
 
-    Counters, expiry and the stored outcome are forgotten; the sender's bytes are untouched.
+    Counters, expiry, the stored outcome and a revocation are forgotten; the sender's bytes are
+    untouched, and what is remembered of earlier runs stays. An id that is no dead letter (any
+    more) is passed over, so that nothing is ever in two places.
+
+    Args:
+        broker: Where.
+        queue: Where they are dead letters.
+        ids: Any number; sent in this order.
+        start_ms: When the first one is due, by the broker's clock; None makes all ready at once.
+        apart_ms: From one to the next. The broker holds them until they are due.
     """
     if isinstance(broker, MemoryBroker):
-        return memory.replay(broker, queue, ids)
+        return memory.replay(broker, queue, ids, start_ms, apart_ms)
     keys, q, total = broker.keys, broker.keys.queue(queue), 0
     for start in range(0, len(ids), _PAGE):
         page = ids[start : start + _PAGE]
         touched = (
             keys.messages, keys.attempts, q.dead, q.obits, q.wake, q.idle, keys.revoked,
-            keys.signals, *q.by_urgency, *(keys.result(id_) for id_ in page),
+            keys.signals, q.scheduled, *q.by_urgency, *(keys.result(id_) for id_ in page),
         )  # fmt: skip
-        call = script("replay").command(touched, (broker.commands.now, *page))
+        first = "" if start_ms is None else round(start_ms + apart_ms * total)
+        call = script("replay").command(touched, (broker.commands.now, first, str(apart_ms), *page))
         total += int(broker.links.call([call])[0])
     return total
 

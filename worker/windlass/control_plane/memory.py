@@ -89,27 +89,39 @@ def load_dead(
             (
                 message.id,
                 msgspec.structs.asdict(obit)
-                | {"deliveries": message.deliveries, "handbacks": message.handbacks},
+                | {
+                    "deliveries": message.deliveries,
+                    "handbacks": message.handbacks,
+                    "generation": message.generation,
+                },
                 message.raw,
             )
             for message, obit in found
         ]
 
 
-def replay(broker: MemoryBroker, queue: str, ids: Sequence[str]) -> int:
+def replay(
+    broker: MemoryBroker,
+    queue: str,
+    ids: Sequence[str],
+    start_ms: int | None = None,
+    apart_ms: float = 0.0,
+) -> int:
     """Make dead letters ready again as if new. Returns how many."""
     store = broker.store
     with store.changed:
         kept = store.queue(queue)
         chosen = [id_ for id_ in ids if kept.dead.pop(id_, None) is not None]
-        for id_ in chosen:
-            message = store.messages[id_]
-            message.deliveries = message.handbacks = 0
+        for number, id_ in enumerate(chosen):
+            message, now_ms = store.messages[id_], store.now_ms
+            memory_attempts.revive(message, now_ms)
             store.tombstones.pop(id_, None)
+            due_ms = 0 if start_ms is None else int(start_ms + apart_ms * number)
+            due_ms = due_ms if due_ms > now_ms else 0
             raw = message.raw
             if raw[:1] == bytes((FORMAT_VERSION,)) and len(raw) > PREFIX_SIZE:
-                message.raw = stamped(tail_of(raw), message.priority, store.now_ms)
-            kept.to_back(message)
+                message.raw = stamped(tail_of(raw), message.priority, now_ms, due_ms)
+            kept.place(message, due_ms, now_ms)
         store.results.forget(chosen)
         store.changed.notify_all()
         return len(chosen)

@@ -94,7 +94,7 @@ def _scaled(flat: Sequence[bytes | int], total: int, seen: int) -> dict[str, int
 def _in_memory(broker: MemoryBroker, name: str) -> SetAside:
     with broker.store.changed:
         queue = broker.store.queue(name)
-        tasks = Counter(queue.parked.values())
+        tasks = Counter(task for _, task in queue.parked.values())
         reasons = Counter(obit.reason for obit in queue.dead.values())
         return SetAside(
             parked=len(queue.parked),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from windlass.brokers.base import Done, FetchRequest, StepDone
+from windlass.brokers.base import DeadEnd, Done, FetchRequest, StepDone
 from windlass.continuations import Continuation, Part, Release
 from windlass.messages import Outgoing
 from windlass.redis_store.keys import Keys
@@ -19,6 +19,7 @@ from windlass.redis_store.packing import (
     due_spec,
     expires_spec,
     result_args,
+    text_bytes,
 )
 from windlass.redis_store.resp import Argument
 from windlass.redis_store.scripts import outcome_script, script
@@ -62,7 +63,7 @@ def done_whole(keys: Keys, now: str, item: Done) -> bytes:
     targets = Targets(keys, [m.queue for m in item.followups] + list(then.queues if then else ()))
     touched = [
         keys.messages, keys.attempts, q.leased, q.leases, q.grants, q.left, q.stats, keys.waiting,
-        keys.result(item.id), keys.queues, keys.thens, *targets.keys,
+        keys.result(item.id), keys.queues, keys.thens, q.dead, q.obits, *targets.keys,
         *([keys.then(then.id)] if then else ()), *(keys.then(each.id) for each in declares),
     ]  # fmt: skip
     args: list[Argument] = [
@@ -70,8 +71,8 @@ def done_whole(keys: Keys, now: str, item: Done) -> bytes:
         *result_args(item.result), targets.names,
         *((then.id, then.index) if then else ("", 0)),
         *((part.failure, _value(part)) if part else (b"", b"")),
-        "" if part or step is None else step.holder, _added(step), len(item.followups),
-        *message_args(item.followups, now),
+        "" if part or step is None else step.holder, _added(step), *_burial(item),
+        len(item.followups), *message_args(item.followups, now),
     ]  # fmt: skip
     for each in declares:
         args += declared(each, now)
@@ -307,6 +308,13 @@ def _text(data: bytes) -> msgspec.Raw:
 
 def _release_bytes(release: Release) -> int:
     return len(release.headers) + len(release.before) + len(release.after) + len(release.errbacks)
+
+
+def _burial(item: Done) -> tuple[str | bytes, ...]:
+    """Return reason, detail, worker and attempt of a dead letter; empty where it becomes none."""
+    if not isinstance(item, DeadEnd):
+        return "", "", "", b""
+    return item.reason, text_bytes(item.detail), text_bytes(item.worker), item.attempt
 
 
 def _added(step: StepDone | None) -> bytes:

@@ -38,7 +38,9 @@ def retry(run: Run, pending: PendingRetry) -> Outgoing:
     """
     options = {key: value for key, value in pending.options.items() if value is not None}
     is_changed = pending.args is not None or pending.kwargs is not None
-    headers = _retry_headers(run.head.headers, options, has_new_arguments=is_changed)
+    headers = _retry_headers(
+        run.head.headers, options, retries=run.request.retries, has_new_arguments=is_changed
+    )
     settings = run.spec.settings
     message = Outgoing(
         id=run.message.id,
@@ -76,9 +78,9 @@ def _tail(run: Run, address: bytes, headers: Headers, body: bytes) -> bytes:
 
 
 def _retry_headers(
-    headers: Headers, options: dict[str, Any], *, has_new_arguments: bool
+    headers: Headers, options: dict[str, Any], *, retries: int, has_new_arguments: bool
 ) -> Headers:
-    changes: dict[str, Any] = {"retries": headers.retries + 1}
+    changes: dict[str, Any] = {"retries": retries + 1}
     if has_new_arguments and headers.content_type == PICKLED_PARTS:
         changes["content_type"] = registry.content_type_of("pickle")
     for name in ("shadow", "headers", "ignore_result"):

@@ -2,8 +2,9 @@
 
     not begun                        back to the line: the permit was never taken
     begun, process killed by us      the one it was about: its outcome; neighbours: handed back
-    begun, process died              crashed: deliveries + 1 (all that ran: nobody knows whose
-                                     fault it was; they run again beside no other suspect)
+    begun alone, process died        crashed: deliveries + 1
+    begun with others, process died  suspects: nobody knows whose fault it was; each runs again, in
+                                     a process of its own, and this crash counts with the next
     acknowledged at start            FAILURE, WorkerLostError: never run twice
 Next in the walk: `windlass.runtime.supervisor`.
 """
@@ -11,6 +12,7 @@ Next in the walk: `windlass.runtime.supervisor`.
 from __future__ import annotations
 
 from windlass import events, states
+from windlass.brokers.base import Crashed
 from windlass.errors import TaskError, TaskRevokedError, TimeLimitExceeded, WorkerLostError
 from windlass.log import get_logger
 from windlass.runtime import crew
@@ -33,6 +35,7 @@ class Casualties:
 
     def settle(self, slot: Slot, reason: str, now: float) -> None:
         """Settle all that had begun in a dead slot; recalled messages are not in it any more."""
+        is_shared = len(slot.held) > 1
         for seq, entry in slot.held.items():
             if entry.is_lost:
                 continue
@@ -44,7 +47,11 @@ class Casualties:
             elif slot.doom == crew.COLD_STOP:
                 self.hand_back(entry, now, counted=True)
             else:
-                self._crash(entry, slot.doom_text or reason, now)
+                began_at = slot.head_since if slot.lanes == 1 else entry.started_at
+                crashed = self._settler.crashed(
+                    entry, slot.doom_text or reason, is_shared=is_shared, started_at=began_at
+                )
+                self._crash(entry, crashed, now)
         slot.held.clear()
 
     def _settle_doomed(self, slot: Slot, entry: Entry, now: float) -> None:
@@ -63,13 +70,14 @@ class Casualties:
             entry.facts.counts.note_unrun("revoked")
             self.end(entry, TaskRevokedError("terminated"), now, states.REVOKED)
 
-    def _crash(self, entry: Entry, reason: str, now: float) -> None:
+    def _crash(self, entry: Entry, crashed: Crashed, now: float) -> None:
+        reason = crashed.reason
         log.error(events.TASK_FAILED, task=entry.facts.name, message_id=entry.id, reason=reason)
         entry.facts.counts.note_unrun("crashed")
         if entry.is_acked:
             self.end(entry, WorkerLostError(lost_text(reason)), now)
         else:
-            self._traffic.settle(self._settler.crashed(entry, reason), now)
+            self._traffic.settle(crashed, now)
 
     def hand_back(self, entry: Entry, now: float, *, counted: bool = False) -> None:
         """Give an unfinished message back; one that is acknowledged ends as FAILURE instead."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from windlass import signals, states
+from windlass import attempts, signals, states
 from windlass.context import PendingReplacement, PendingRetry
 from windlass.errors import Ignore, Reject, Retry, SerializationError, TaskRevokedError
 from windlass.hooks import ExceptionInfo, format_traceback, run_hook
@@ -92,7 +92,7 @@ def expired(run: Run) -> Outcome:
     part, then = None, run.request.then
     if then is not None:
         part = steps.failed(then, run.message.id, TaskRevokedError("expired"), states.REVOKED)
-    return steps.ended(states.REVOKED, result, part)
+    return steps.ended(states.REVOKED, result, part, "expired")
 
 
 def tell_internal_error(run: Run, error: Exception) -> None:
@@ -184,9 +184,8 @@ def _retried(run: Run, pending: PendingRetry, cause: BaseException) -> Outcome:
         message = again.retry(run, pending)
     except Exception as error:  # the new arguments cannot be encoded, say
         return _failure(run, error)
-    result = None
+    result, text = None, format_traceback(cause)
     if _stores(run):
-        text = format_traceback(cause)
         result = codec.encode_retry(run.message.id, retry.exc or retry, text, about(run))
     if spec.on_retry is not None:
         einfo = ExceptionInfo(cause)
@@ -195,7 +194,7 @@ def _retried(run: Run, pending: PendingRetry, cause: BaseException) -> Outcome:
         einfo = ExceptionInfo(cause)
         signals.task_retry.send(run.task, request=run.request, reason=retry, einfo=einfo)
     reports.retried(run, retry)
-    return Retried(message, result)
+    return Retried(message, result, attempts.raised(cause, text, run.request.retries))
 
 
 def _rejected(run: Run, error: Reject) -> Outcome:
@@ -242,9 +241,12 @@ def _failure(run: Run, error: BaseException) -> Outcome:
             einfo.traceback,
             run.spec.settings.seals,
         )
+    outcome = Finished(states.FAILURE, result, sent.messages)
     if part is not None or sent.continuations:
-        return Stepped(states.FAILURE, result, sent.messages, part, sent.continuations)
-    return Finished(states.FAILURE, result, sent.messages)
+        outcome = Stepped(states.FAILURE, result, sent.messages, part, sent.continuations)
+    outcome.dead_as, outcome.keeps = "failed", spec.keeps_failed
+    outcome.raised = attempts.raised(error, einfo.traceback, request.retries)
+    return outcome
 
 
 def _after(run: Run, state: str, value: Any, einfo: ExceptionInfo | None) -> None:

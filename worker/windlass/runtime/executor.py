@@ -46,6 +46,8 @@ class RunRequest(msgspec.Struct, array_like=True, gc=False):
         handbacks: Times it was handed back.
         clock_offset_ms: Broker's clock less CLOCK_MONOTONIC, milliseconds.
         body_at: Where the body begins in `raw`, 0 if nobody has looked yet.
+        generation: Times it was replayed from the dead letters.
+        forgets_retries: Since its last retry, if there was one.
     """
 
     id: str
@@ -56,6 +58,8 @@ class RunRequest(msgspec.Struct, array_like=True, gc=False):
     handbacks: int = 0
     clock_offset_ms: float = 0.0
     body_at: int = 0
+    generation: int = 0
+    forgets_retries: bool = False
 
 
 class Run(msgspec.Struct, eq=False):
@@ -346,6 +350,10 @@ class Executor:
             fields["deliveries"] = message.deliveries
         if message.handbacks:
             fields["handbacks"] = message.handbacks
+        if message.generation:
+            fields["generation"] = message.generation
+            if message.forgets_retries:
+                fields["retries"] = 0
         if embed:
             for name in ("callbacks", "errbacks", "chain", "chord"):
                 fields[name] = embed.get(name)

@@ -37,8 +37,8 @@ class Facts:
     """
 
     __slots__ = (
-        "acks_early", "bucket", "counts", "hard_s", "ignores_result", "is_known", "name",
-        "run_time", "stores_errors", "track_started",
+        "acks_early", "bucket", "counts", "hard_s", "ignores_result", "is_known", "keeps_failed",
+        "name", "run_time", "stores_errors", "track_started",
     )  # fmt: skip
 
     def __init__(self, name: str, *, is_known: bool = True) -> None:
@@ -50,6 +50,7 @@ class Facts:
         self.track_started = False
         self.ignores_result = False
         self.stores_errors = True
+        self.keeps_failed = False
         #: The hard limit of messages without one of their own, seconds.
         self.hard_s: float | None = None
         self.bucket: TokenBucket | None = None
@@ -83,6 +84,12 @@ class Entry(msgspec.Struct, gc=False):
     body_at: int = 0
     #: It may have stamps, which may be revoked.
     is_stamped: bool = False
+    #: Times it was replayed.
+    generation: int = 0
+    #: A process died under it, or its lease ran out: it runs alone.
+    is_suspect: bool = False
+    #: It was replayed since its last retry.
+    forgets_retries: bool = False
 
 
 class Limits(Protocol):
@@ -131,6 +138,9 @@ class Reader:
             False,
             body_at,
             is_stamped,
+            delivery.generation,
+            delivery.is_suspect,
+            delivery.forgets_retries,
         )
 
     def facts_of(self, task: str) -> list[Facts]:

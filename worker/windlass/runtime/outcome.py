@@ -8,11 +8,26 @@ from __future__ import annotations
 
 import msgspec
 
+from windlass.attempts import Raised
 from windlass.continuations import Continuation, Part
 from windlass.messages import Outgoing, Then
 
 
-class Finished(msgspec.Struct, tag="d", omit_defaults=True, gc=False):
+class Unusual(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """What is to be remembered of an end that was not a success.
+
+    Attributes:
+        raised: By the task, None where it did not run.
+        dead_as: The Reason under which its message may become a dead letter, "" for never.
+        keeps: It does; else the queue's record says whether.
+    """
+
+    raised: Raised | None = None
+    dead_as: str = ""
+    keeps: bool = False
+
+
+class Finished(Unusual, tag="d", omit_defaults=True, gc=False):
     """Ends the message. `state` is SUCCESS, FAILURE, REVOKED or IGNORED, for metrics and logs.
 
     `result` is the encoded outcome, None when nothing is to be stored.
@@ -38,6 +53,7 @@ class Retried(msgspec.Struct, tag="r", omit_defaults=True, gc=False):
 
     message: Outgoing
     result: bytes | None = None
+    raised: Raised | None = None
 
 
 class Returned(msgspec.Struct, tag="b", omit_defaults=True, gc=False):

@@ -6,16 +6,19 @@ Next in the walk: `windlass.runtime.exchange`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from windlass import states
+from windlass import attempts, states
+from windlass.attempts import Ending
 from windlass.brokers.base import (
     Again,
     Bury,
     Crashed,
+    DeadEnd,
     Done,
     HandBack,
     Park,
@@ -27,7 +30,7 @@ from windlass.continuations import Part
 from windlass.errors import TaskError, WorkerLostError
 from windlass.messages import Outgoing, open_envelope, tail_of, then_of
 from windlass.results import codec
-from windlass.runtime import steps
+from windlass.runtime import remembering, steps
 from windlass.runtime.broker_clock import BrokerClock
 from windlass.runtime.hand import Entry
 from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Returned, Stepped
@@ -55,6 +58,7 @@ class Settler:
         serializer: The result serializer's name.
         clock: Dates the outcomes that are made here.
         seals: What signs and encrypts them, None: nothing does.
+        keeps: Queue -> which ends make dead letters there (`WorkerState.keeps`).
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Settler:
         serializer: str,
         clock: BrokerClock,
         seals: Seals | None = None,
+        keeps: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         self._worker_id = worker_id
         self._seals = seals
@@ -73,21 +78,12 @@ class Settler:
         self._stores_results = stores_results
         self._serializer = serializer
         self._clock = clock
+        self._keeps: Mapping[str, frozenset[str]] = {} if keeps is None else keeps
 
     def settle(self, entry: Entry, outcome: Outcome, duration_ms: float) -> Settlement:
         """Return what the broker is told of an outcome."""
-        if isinstance(outcome, Stepped):
-            return self._step(entry, outcome, duration_ms)
         if isinstance(outcome, Finished):
-            return Done(
-                id=entry.id,
-                queue=entry.queue,
-                token=entry.token,
-                result=self.stored(outcome.result),
-                followups=outcome.followups,
-                duration_ms=duration_ms,
-                state=outcome.state,
-            )
+            return self._ended(entry, outcome, duration_ms)
         id_, queue, token = entry.id, entry.queue, entry.token
         if isinstance(outcome, Retried):
             return Again(
@@ -97,6 +93,7 @@ class Settler:
                 message=outcome.message,
                 result=self.stored(outcome.result),
                 duration_ms=duration_ms,
+                attempt=self._raised(entry, outcome, duration_ms),
             )
         if isinstance(outcome, Returned):
             return HandBack(id=id_, queue=queue, token=token, counted=outcome.counted)
@@ -110,6 +107,9 @@ class Settler:
                 worker=self._worker_id,
                 result=self.stored(outcome.result),
                 part=_buried_part(entry, outcome),
+                attempt=remembering.unrun(
+                    self._worker_id, entry, Ending.BURIED, f"{outcome.reason}: {outcome.detail}"
+                ),
             )
         return Park(id=id_, queue=queue, token=token, task=outcome.task)
 
@@ -161,8 +161,18 @@ class Settler:
             holder=f"w{self._worker_id}",
         )
 
-    def crashed(self, entry: Entry, reason: str) -> Crashed:
-        """Settle a message whose process died under it."""
+    def crashed(
+        self, entry: Entry, reason: str, *, is_shared: bool = False, started_at: float | None = None
+    ) -> Crashed:
+        """Settle a message whose process died under it.
+
+        Args:
+            entry: The message.
+            reason: How the process ended.
+            is_shared: Others ran in it too.
+            started_at: Monotonic time when the message began, None if that is not known.
+        """
+        started_ms = 0 if started_at is None else self._clock.now_ms(started_at)
         error = WorkerLostError(lost_text(reason))
         return Crashed(
             id=entry.id,
@@ -172,12 +182,27 @@ class Settler:
             worker=self._worker_id,
             result=self.failure(entry, error),
             part=steps.part_without_run(entry.raw, entry.id, error),
+            attempt=remembering.crashed(
+                self._worker_id, entry, reason, is_shared=is_shared, started_ms=started_ms
+            ),
+            is_shared=is_shared,
         )
 
     def failed(self, entry: Entry, error: BaseException, state: str = states.FAILURE) -> Done:
-        """End a message as FAILURE or REVOKED with an error of the supervisor's."""
+        """End a message as FAILURE or REVOKED with an error of the supervisor's.
+
+        A FAILURE becomes a dead letter where the queue, or the task, keeps those.
+        """
         result = self.failure(entry, error, state)
         part = steps.part_without_run(entry.raw, entry.id, error, state)
+        if state == states.FAILURE:
+            raised = attempts.raised(error, "", remembering.retries_of(entry))
+            outcome = Stepped(state, None, (), part, raised=raised, dead_as="failed")
+            outcome.keeps = entry.facts.keeps_failed
+            if self._keeps_dead(entry, outcome):
+                dead = self._dead_end(entry, outcome, 0.0)
+                dead.result = result
+                return dead
         if part is None:
             return Done(
                 id=entry.id, queue=entry.queue, token=entry.token, result=result, state=state
@@ -189,6 +214,59 @@ class Settler:
             result=result,
             state=state,
             part=part,
+        )
+
+    def _ended(self, entry: Entry, outcome: Finished, duration_ms: float) -> Done:
+        if outcome.dead_as and self._keeps_dead(entry, outcome):
+            return self._dead_end(entry, outcome, duration_ms)
+        if isinstance(outcome, Stepped):
+            return self._step(entry, outcome, duration_ms)
+        return Done(
+            id=entry.id,
+            queue=entry.queue,
+            token=entry.token,
+            result=self.stored(outcome.result),
+            followups=outcome.followups,
+            duration_ms=duration_ms,
+            state=outcome.state,
+        )
+
+    def _keeps_dead(self, entry: Entry, outcome: Finished) -> bool:
+        return outcome.keeps or outcome.dead_as in self._keeps.get(entry.queue, ())
+
+    def _dead_end(self, entry: Entry, outcome: Finished, duration_ms: float) -> DeadEnd:
+        """End a message and keep it as a dead letter."""
+        step = outcome if isinstance(outcome, Stepped) else None
+        raised = outcome.raised
+        if raised is None:
+            detail = "its time had passed before it could run"
+            attempt = remembering.unrun(self._worker_id, entry, Ending.EXPIRED, detail)
+        else:
+            detail = f"{raised.error}: {raised.message}"
+            attempt = self._raised(entry, outcome, duration_ms)
+        return DeadEnd(
+            id=entry.id,
+            queue=entry.queue,
+            token=entry.token,
+            result=self.stored(outcome.result),
+            followups=outcome.followups,
+            duration_ms=duration_ms,
+            state=outcome.state,
+            part=None if step is None else step.part,
+            declares=() if step is None else step.declares,
+            reason=outcome.dead_as,
+            detail=detail,
+            worker=self._worker_id,
+            attempt=attempt,
+        )
+
+    def _raised(self, entry: Entry, outcome: Finished | Retried, duration_ms: float) -> bytes:
+        if outcome.raised is None and isinstance(outcome, Retried):
+            return b""
+        end = Ending.RETRIED if isinstance(outcome, Retried) else Ending.FAILED
+        started_ms = self._now_ms() - round(duration_ms)
+        return remembering.raised(
+            self._worker_id, entry, end, outcome.raised, started_ms=started_ms
         )
 
     def _step(self, entry: Entry, outcome: Stepped, duration_ms: float) -> StepDone:
@@ -222,7 +300,9 @@ class Settler:
             delay_ms=max(1, round(delay_s * 1000)),
             expires_at_ms=envelope.expires_ms or None,
         )
-        return Again(id=entry.id, queue=entry.queue, token=entry.token, message=again)
+        return Again(
+            id=entry.id, queue=entry.queue, token=entry.token, message=again, is_deferred=True
+        )
 
     def failure(
         self, entry: Entry, error: BaseException, state: str = states.FAILURE

@@ -182,6 +182,8 @@ class Slot:
                     e.handbacks,
                     clock_offset_ms,
                     e.body_at,
+                    e.generation,
+                    e.forgets_retries,
                     e.note,
                 )
                 for e in entries

@@ -55,6 +55,7 @@ class WorkerState(msgspec.Struct, kw_only=True):
         tasks_done: Runs that ended, of all tasks.
         cordoned_since_ms: Broker clock when the cordon was first seen, 0 without one.
         tasks: (queue, task) -> counts.
+        keeps: Queue -> which ends make dead letters, as of the last fetch: "expired", "failed".
     """
 
     hostname: str = ""
@@ -80,6 +81,7 @@ class WorkerState(msgspec.Struct, kw_only=True):
     tasks_done: int = 0
     cordoned_since_ms: int = 0
     tasks: dict[tuple[str, str], TaskCounts] = msgspec.field(default_factory=dict)
+    keeps: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
 
     def counts_of(self, queue: str, task: str) -> TaskCounts:
         """Return the counts of a task from a queue, made on first use."""

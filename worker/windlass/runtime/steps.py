@@ -113,9 +113,11 @@ def ignored(then: Then, message_id: str) -> Part:
     return failed(then, message_id, TaskError(text))
 
 
-def ended(state: str, result: bytes | None, part: Part | None) -> Finished:
+def ended(state: str, result: bytes | None, part: Part | None, dead_as: str = "") -> Finished:
     """Build an outcome, with a part if there is one."""
-    return Finished(state, result) if part is None else Stepped(state, result, (), part)
+    if part is None:
+        return Finished(state, result, dead_as=dead_as)
+    return Stepped(state, result, (), part, dead_as=dead_as)
 
 
 def part_without_run(

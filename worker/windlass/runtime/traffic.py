@@ -307,6 +307,9 @@ class Traffic:
         self.next_due_at = at + (due_ms - fetched.now_ms) / 1000 if due_ms else float("inf")
         self.is_registered = not fetched.deliveries and not fetched.cordoned
         self._next_fetch_at = at + CORDON_POLL_S if fetched.cordoned else 0.0
+        if fetched.keeps != state.keeps and not fetched.cordoned:
+            state.keeps.clear()  # in place: the settler looks at it
+            state.keeps.update(fetched.keeps)
         if fetched.stamps is not None:
             self._stamps_seen = fetched.stamps.generation
         self._reap = fetched.expired_leases

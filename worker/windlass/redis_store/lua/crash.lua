@@ -57,11 +57,12 @@ if not owns(leased, id, token) then return 'STALE' end
 admit(leases, 0)
 cap = tonumber(redis.call('HGET', record, 'max_deliveries') or cap)
 local c, lines = counters(attempts, id)
-local deliveries = c[1] + (c[4] == 1 and 2 or 1)
-if shared and c[4] == 0 and deliveries < cap then
-  c[4] = 1
+local suspect = c[4] % 4
+local deliveries = c[1] + (suspect == 1 and 2 or 1)
+if shared and suspect == 0 and deliveries < cap then
+  c[4] = c[4] + 1
 else
-  c[1], c[4] = deliveries, 2
+  c[1], c[4] = deliveries, c[4] - suspect + 2
 end
 count(attempts, id, c, remembered(lines, now, attempt))
 redis.call('HDEL', leased, id)

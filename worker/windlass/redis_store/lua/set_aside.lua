@@ -1,5 +1,5 @@
 -- What of a queue is set aside: parked messages by task, dead letters by reason.
--- KEYS[1] parked HASH id -> task name
+-- KEYS[1] parked HASH id -> when, ms, and task name
 -- KEYS[2] obits  HASH id -> why it died, JSON
 -- ARGV[1] most   messages looked at in each; of more, about so many, in the order of the hash: the
 --                same ones while nothing changes
@@ -30,6 +30,6 @@ end
 -- Quotes within the words of an obituary are escaped, so this is its own field.
 local function reason_of(obit) return string.match(obit, '"reason":"([%w_]+)"') or 'unknown' end
 
-local waiting, waiting_seen, tasks = counted(parked, function(task) return task end)
+local waiting, waiting_seen, tasks = counted(parked, function(value) return string.match(value, '^%d+:(.*)$') end)
 local died, died_seen, reasons = counted(obits, reason_of)
 return {waiting, waiting_seen, tasks, died, died_seen, reasons}

@@ -1,6 +1,6 @@
 -- Make parked messages ready again whose task the caller knows.
 -- KEYS[1] messages HASH   id -> bytes
--- KEYS[2] parked   HASH   id -> task name
+-- KEYS[2] parked   HASH   id -> when, ms, and task name
 -- KEYS[3] wake     LIST   wake tokens
 -- KEYS[4] idle     STRING exists while a worker waits
 -- KEYS[5..14] r9 .. r0 LIST ids
@@ -16,7 +16,7 @@ local cursor, known, ready = ARGV[1], {}, 0
 for i = 2, #ARGV do known[ARGV[i]] = true end
 local page = redis.call('HSCAN', parked, cursor, 'COUNT', 500)
 for i = 1, #page[2], 2 do
-  local id, task = page[2][i], page[2][i + 1]
+  local id, task = page[2][i], string.match(page[2][i + 1], '^%d+:(.*)$')
   if known[task] and redis.call('HDEL', parked, id) == 1 then
     local at = ready_list(FIRST_READY, messages, id)
     if at then

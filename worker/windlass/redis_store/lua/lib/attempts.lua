@@ -1,7 +1,8 @@
--- A value of attempts: "deliveries:handbacks", ":generation:suspect" where one of those is not 0, then
--- a line of JSON for each attempt that is remembered (windlass/attempts.py).
+-- A value of attempts: "deliveries:handbacks", ":generation:flags" where one of those is not 0, then a
+-- line of JSON for each attempt that is remembered (windlass/attempts.py). Flags: 1 the process died
+-- under it and others, which is not counted yet; 2 it died under it alone; 4 see again.lua.
 
--- counters(attempts, id): {deliveries, handbacks, generation, suspect} and the lines.
+-- counters(attempts, id): {deliveries, handbacks, generation, flags} and the lines.
 local function counters(attempts, id)
   local old = redis.call('HGET', attempts, id)
   if not old then return {0, 0, 0, 0}, '' end

@@ -1,5 +1,5 @@
 -- marks_of(attempts, revoked, now, ids): {index from 0, deliveries, handbacks, revoked 0|1, generation,
--- suspect} of those ids that are not plain first deliveries.
+-- flags} of those ids that are not plain first deliveries.
 local function marks_of(attempts, revoked, now, ids)
   local marks, counted, stones = {}, nil, nil
   if redis.call('HLEN', attempts) > 0 then counted = redis.call('HMGET', attempts, unpack(ids)) end
