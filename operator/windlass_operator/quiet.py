@@ -99,7 +99,8 @@ def seen_of_schedule(observed: ScheduleObserved) -> tuple[Any, ...]:
     view = observed.view
     broker = view.broker
     said = None if broker is None else (broker.error, broker.detail)
-    return observed.schedule, observed.record, observed.is_known, view.queue, said
+    known = (observed.record, observed.is_known, observed.refusal)
+    return observed.schedule, *known, view.queue, said
 
 
 def is_settled(plan: Plan, status: Mapping[str, Any]) -> bool:

@@ -88,6 +88,8 @@ class ConditionReason(StrEnum):
     SCHEDULE_NAME_CONFLICT = "ScheduleNameConflict"
     #: No further time is to come.
     SCHEDULE_OVER = "ScheduleOver"
+    #: What the broker has under its name cannot be read by this version.
+    SCHEDULE_UNREADABLE = "ScheduleUnreadable"
     #: Runs of the schedule have failed since one succeeded.
     RUNS_FAIL = "RunsFail"
     #: A crontab line restricts both day fields; both must match, unlike in cron.

@@ -40,7 +40,7 @@ def reduce_schedule(observed: ScheduleObserved, now_s: float) -> Plan:
     actions: list[Action] = []
     if names.FINALIZER not in observed.schedule.identity.finalizers:
         actions.append(SetFinalizer(present=True))
-    if observed.is_known and not observed.is_taken:
+    if observed.is_known and not observed.is_taken and not observed.refusal:
         actions += _entry(observed)
     is_passing = any(isinstance(action, OnSchedule) for action in actions)
     actions += _news(observed)

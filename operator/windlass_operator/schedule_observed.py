@@ -17,12 +17,14 @@ class ScheduleObserved:
         view: Its queue; without one when that is not declared.
         record: What the broker has under its name, whoever owns it; None if nothing.
         is_known: Whether the broker could be asked for that in this tick.
+        refusal: Why what it has cannot be read, '' if it can or there is none.
     """
 
     schedule: BeatSchedule
     view: QueueView
     record: Schedule | None = None
     is_known: bool = False
+    refusal: str = ""
 
     @property
     def is_ours(self) -> bool:

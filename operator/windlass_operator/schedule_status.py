@@ -31,7 +31,7 @@ def desired_schedule_status(observed: ScheduleObserved, now_s: float) -> dict[st
     }
     if observed.is_ours and record is not None:
         result |= _numbers(observed, record)
-    elif not observed.is_known:
+    elif not observed.is_known or observed.refusal:
         result |= {key: before[key] for key in _KEPT if key in before}
     result["conditions"] = merged(
         before.get("conditions", ()), schedule_conditions(observed), generation, now_s
@@ -105,7 +105,7 @@ def _ready(observed: ScheduleObserved) -> Condition:
             f"{record.entry.owner!r}. Give this object another name, or remove the other one: "
             f"`windlass schedules remove {record.entry.name}`.",
         )
-    return _reachable(observed) or _fires(record)
+    return _reachable(observed) or _readable(observed) or _fires(record)
 
 
 def _reachable(observed: ScheduleObserved) -> Condition | None:
@@ -122,6 +122,17 @@ def _reachable(observed: ScheduleObserved) -> Condition | None:
             message="The broker is not read yet.",
         )
     return None
+
+
+def _readable(observed: ScheduleObserved) -> Condition | None:
+    if not observed.refusal:
+        return None
+    return Condition(
+        type=ConditionType.READY,
+        status=False,
+        reason=ConditionReason.SCHEDULE_UNREADABLE,
+        message=observed.refusal,
+    )
 
 
 def _fires(record: Schedule | None) -> Condition:
@@ -149,7 +160,7 @@ def _suspended(observed: ScheduleObserved) -> Condition:
 def _degraded(observed: ScheduleObserved) -> Condition:
     record = observed.record if observed.is_ours else None
     if record is None or not record.failures:
-        if not observed.is_known and observed.schedule.status:
+        if (not observed.is_known or observed.refusal) and observed.schedule.status:
             return _as_before(observed.schedule.status)
         return Condition(
             type=ConditionType.DEGRADED, status=False, reason=ConditionReason.AS_EXPECTED

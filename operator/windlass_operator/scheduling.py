@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from windlass import log as logs
 from windlass.beat.record import Schedule
 from windlass.brokers.redis import RedisBroker
-from windlass.control_plane.schedules import read_schedules
+from windlass.control_plane.schedules import Examined, examine_schedules
 from windlass.errors import WindlassError
 from windlass_operator.brokers import Brokers
 from windlass_operator.models.beatschedule import BeatSchedule
@@ -58,6 +58,7 @@ class Scheduling:
         self._left: set[tuple[Key, Entered]] = set()
         self._removing: dict[tuple[Key, Entered], asyncio.Task[None]] = {}
         self._records: dict[Space, Mapping[str, Schedule]] = {}
+        self._refused: dict[Space, Mapping[str, str]] = {}
 
     async def look(self, world: World) -> None:
         """Read all entries, and have tickers where there are schedules; one call each keyspace."""
@@ -92,15 +93,16 @@ class Scheduling:
         return url
 
     async def _read(self, space: Space, names: Sequence[str]) -> None:
-        def read(broker: RedisBroker) -> list[Schedule]:
-            return read_schedules(broker, names)
+        def read(broker: RedisBroker) -> Examined:
+            return examine_schedules(broker, names)
 
         try:
             found = await self._brokers.call(*space, read)
         except (WindlassError, TimeoutError) as error:
             log.warning("schedules_not_read", keyspace=space[1], error=str(error))
         else:
-            self._records[space] = {schedule.entry.name: schedule for schedule in found}
+            self._records[space] = {schedule.entry.name: schedule for schedule in found.found}
+            self._refused[space] = found.refused
 
     def _remove_left(self) -> None:
         """Go on removing what is left, beside the ticks: its broker may not answer for ever."""
@@ -128,12 +130,14 @@ class Scheduling:
         schedule = world.schedules[key]
         ref = schedule.spec.queue_ref.name
         view = world.views.get((key[0], ref)) or QueueView(ref=ref, queue=None)
-        records = self._records.get((self.url_of(key), key[0]))
+        space = (self.url_of(key), key[0])
+        records = self._records.get(space)
         return ScheduleObserved(
             schedule=schedule,
             view=view,
             record=None if records is None else records.get(key[1]),
             is_known=records is not None,
+            refusal="" if records is None else self._refused[space].get(key[1], ""),
         )
 
     def abandon(self, key: Key, owner: str) -> None:

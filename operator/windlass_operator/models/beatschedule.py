@@ -13,9 +13,10 @@ from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from windlass.beat.timing import Cron, Every, Timing, find_zone
 from windlass.errors import ConfigurationError
-from windlass_operator.models.object_names import OBJECT_NAME, checked_name
+from windlass_operator.models.object_names import checked_name
 from windlass_operator.models.quantities import LongSeconds, Seconds
 from windlass_operator.models.resource import Identity, Spec, identity_of, read_spec
+from windlass_operator.models.taskqueue import QueueRef
 
 #: The schedule on the broker has the name too.
 MAX_NAME = 200
@@ -60,12 +61,6 @@ class CatchUpPolicy(StrEnum):
     NONE = "None"
     ONE = "One"
     ALL = "All"
-
-
-class QueueRef(Spec):
-    """A TaskQueue of the same namespace."""
-
-    name: str = Field(min_length=1, max_length=63, pattern=OBJECT_NAME)
 
 
 def line_of(schedule: str) -> str:

@@ -19,6 +19,12 @@ _WHY = "the binding Secret carries it as a label"
 DAY_S = 86_400.0
 
 
+class QueueRef(Spec):
+    """A TaskQueue object of the same namespace, as other kinds name it."""
+
+    name: str = Field(min_length=1, max_length=MAX_NAME, pattern=OBJECT_NAME)
+
+
 class DeletionPolicy(StrEnum):
     """What happens to waiting messages when the object is deleted."""
 

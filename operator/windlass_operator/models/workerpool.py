@@ -9,10 +9,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from windlass_operator.models.object_names import OBJECT_NAME, checked_name
+from windlass_operator.models.object_names import checked_name
 from windlass_operator.models.pod_template import checked_template
 from windlass_operator.models.quantities import Kibibytes, Seconds
 from windlass_operator.models.resource import Identity, Spec, identity_of, read_spec
+from windlass_operator.models.taskqueue import QueueRef
 
 #: Deployments and Pods carry the name with a suffix; labels end at 63 characters.
 MAX_NAME = 47
@@ -58,12 +59,6 @@ class PullPolicy(StrEnum):
     ALWAYS = "Always"
     IF_NOT_PRESENT = "IfNotPresent"
     NEVER = "Never"
-
-
-class QueueRef(Spec):
-    """A TaskQueue object of the same namespace."""
-
-    name: str = Field(min_length=1, max_length=253, pattern=OBJECT_NAME)
 
 
 class TimeLimits(Spec):

@@ -12,6 +12,7 @@ import msgspec
 from windlass.beat import due
 from windlass.beat.entry import Entry
 from windlass.beat.runs import Run, read_runs
+from windlass.errors import DecodeError
 
 
 class Schedule(msgspec.Struct, kw_only=True, frozen=True):
@@ -101,9 +102,20 @@ def read_record(name: str, fields: Mapping[str, bytes]) -> Schedule:
     """Read the fields of a schedule, as they are kept.
 
     Raises:
-        DecodeError: The entry was written by another version.
+        DecodeError: They were written by another version, or are none of a schedule.
     """
+    try:
+        return _read(name, fields)
+    except (KeyError, ValueError) as error:
+        text = (
+            f"Schedule {name!r} cannot be read by this version: what the broker has under its name "
+            f"is no schedule ({error!r}). Remove it with `windlass schedules remove`, and declare "
+            "it again."
+        )
+        raise DecodeError(text) from error
 
+
+def _read(name: str, fields: Mapping[str, bytes]) -> Schedule:
     def number(field: str) -> int:
         return int(fields.get(field) or 0)
 

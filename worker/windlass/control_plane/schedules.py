@@ -2,7 +2,7 @@
 
     put_schedule, remove_schedule, reconcile_schedules    declare
     pause_schedule, resume_schedule, trigger_schedule     steer
-    read_schedules                                        see: next and last times, outcomes
+    read_schedules, examine_schedules                     see: next and last times, outcomes
 
 What a change does to due times: the fence (the last nominal time that was dealt with) stays for
 ever. A new crontab, zone, interval, start or end counts from the moment of the change; so does a
@@ -69,11 +69,28 @@ def read_schedules(broker: AnyBroker, names: Sequence[str] | None = None) -> lis
         broker: Where.
         names: Which; None for all, by name.
     """
+    return list(examine_schedules(broker, names).found)
+
+
+class Examined(msgspec.Struct, frozen=True, kw_only=True):
+    """Schedules as they were read.
+
+    Attributes:
+        found: Those that can be read, with their times and outcomes.
+        refused: Name -> why it cannot be read, in words for people.
+    """
+
+    found: tuple[Schedule, ...]
+    refused: dict[str, str]
+
+
+def examine_schedules(broker: AnyBroker, names: Sequence[str] | None = None) -> Examined:
+    """As `read_schedules`, and say which cannot be read: one of them hides no other."""
     store = schedules_of(broker)
     names = store.names() if names is None else names
-    found = _readable(zip(names, store.load(names), strict=True))
-    ends = store.run_ends([run.id for schedule in found for run in schedule.active])
-    return [schedule.with_ends(ends) for schedule in found]
+    known, refused = _readable(zip(names, store.load(names), strict=True))
+    ends = store.run_ends([run.id for schedule in known for run in schedule.active])
+    return Examined(found=tuple(one.with_ends(ends) for one in known), refused=refused)
 
 
 def read_schedule(broker: AnyBroker, name: str) -> Schedule:
@@ -132,7 +149,7 @@ def reconcile_schedules(broker: AnyBroker, entries: Iterable[Entry], owner: str)
     refused: ScheduleError | None = None
     store = schedules_of(broker)
     names = store.names()
-    known = _readable(zip(names, store.load(names), strict=True))
+    known, _ = _readable(zip(names, store.load(names), strict=True))
     there = {schedule.entry.name: schedule.entry for schedule in known}
     for name, entry in wanted.items():
         if there.get(name) == entry:
@@ -296,8 +313,10 @@ def _write(
     )
 
 
-def _readable(loaded: Iterable[tuple[str, dict[str, bytes]]]) -> list[Schedule]:
-    found = []
+def _readable(
+    loaded: Iterable[tuple[str, dict[str, bytes]]],
+) -> tuple[list[Schedule], dict[str, str]]:
+    found, refused = [], {}
     for name, fields in loaded:
         try:
             if fields:
@@ -305,7 +324,8 @@ def _readable(loaded: Iterable[tuple[str, dict[str, bytes]]]) -> list[Schedule]:
         except DecodeError as error:
             # Its text is all there is to say.
             log.error(events.SCHEDULE_REFUSED, schedule=name, error=str(error))  # noqa: TRY400 - as said
-    return found
+            refused[name] = str(error)
+    return found, refused
 
 
 def _load(store: Schedules, name: str) -> Schedule | None:

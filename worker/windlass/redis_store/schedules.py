@@ -10,15 +10,27 @@ from typing import TYPE_CHECKING
 
 from windlass.beat.store import Fire, Fired, Tick
 from windlass.messages import Outgoing, open_envelope
+from windlass.redis_store.connection import server_error
 from windlass.redis_store.resp import Argument, packed
 from windlass.redis_store.scripts import script
 from windlass.redis_store.waiting import ChannelLink
+from windlass.redis_store.wire import Refusal, Reply
 
 if TYPE_CHECKING:
     from windlass.brokers.redis import RedisBroker
 
 #: Calls in one write: so many are on their way while the first are answered.
 CHUNK = 250
+
+
+def _fields(reply: Reply) -> dict[str, bytes]:
+    """A key of another type has no fields of a schedule, and hides none of the others."""
+    if isinstance(reply, Refusal) and str(reply).startswith("WRONGTYPE"):
+        return {"": str(reply).encode()}
+    if isinstance(reply, Exception):
+        raise server_error(reply)
+    pairs = zip(reply[::2], reply[1::2], strict=True)
+    return {field.decode(errors="replace"): value for field, value in pairs}
 
 
 class RedisSchedules:
@@ -57,9 +69,7 @@ class RedisSchedules:
         found: list[dict[str, bytes]] = []
         for at in range(0, len(names), CHUNK):
             calls = [packed("HGETALL", self._key(name)) for name in names[at : at + CHUNK]]
-            for flat in self._broker.links.call(calls):
-                pairs = zip(flat[::2], flat[1::2], strict=True)
-                found.append({field.decode(): value for field, value in pairs})
+            found += map(_fields, self._broker.links.try_call(calls))
         return found
 
     def run_ends(self, ids: Sequence[str]) -> dict[str, str]:
