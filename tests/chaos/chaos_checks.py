@@ -156,7 +156,8 @@ def runs_have_causes(found: History, terms: Terms) -> Iterator[Finding]:
             counters = (one.retries, one.deliveries, one.handbacks)
             if one.retries != two.retries:
                 continue  # its next try
-            if counters == (two.retries, two.deliveries, two.handbacks):
+            is_same = counters == (two.retries, two.deliveries, two.handbacks)
+            if is_same and not _shared_a_process(found, before, after, terms):
                 text = f"{id_} ({call.what}): runs {one.run} and {two.run} are of one delivery"
                 yield Finding("run-twice", text)
             elif call.what == "early":
@@ -184,6 +185,16 @@ def _is_explained(found: History, before: Run, after: Run, terms: Terms) -> bool
         fault.at <= after.start.at and fault.until >= since
         for fault in found.faults
         if fault.target in (worker, "*") and fault.what not in _HARMLESS
+    )
+
+
+def _shared_a_process(found: History, before: Run, after: Run, terms: Terms) -> bool:
+    """Whether its process died while others ran there: that counts with the next crash only."""
+    since, worker = before.start.at - terms.slack_s, before.start.worker
+    return _was_killed_by_a_task(found, worker, since, after.start.at) or any(
+        fault.at <= after.start.at and fault.until >= since
+        for fault in found.faults
+        if fault.target == worker and fault.what == "kill_slot"
     )
 
 

@@ -24,6 +24,7 @@ from windlass.errors import BrokerError
 #: How long a worker may take to end after SIGTERM before it is killed, as a pod's grace period.
 GRACE_S = 8.0
 _SOON = 30.0
+_ANSWERS = 4
 
 
 class Deeds:
@@ -145,6 +146,18 @@ class Deeds:
     def _cut(self, deed: Deed) -> tuple[str, str] | None:
         cuts = self._links.cut()
         return ("*", f"{cuts} connections were reset") if cuts else None
+
+    def _lost_reply(self, deed: Deed) -> tuple[str, str] | None:
+        """Answers get lost on the way to a worker, and on the way to the senders."""
+        name, places = self._fleet.name(deed.worker), (deed.worker, len(self._fleet))
+        for place in places:
+            self._links.swallow(place, _ANSWERS)
+        self._wait(deed.seconds)
+        left = [self._links[place].unanswered for place in places]
+        for place in places:
+            self._links.swallow(place, 0)
+        lost = _ANSWERS * len(places) - sum(left)
+        return (name, f"{lost} answers were lost") if lost else None
 
     def _slow(self, deed: Deed) -> tuple[str, str] | None:
         name, link = self._fleet.name(deed.worker), self._links[deed.worker]

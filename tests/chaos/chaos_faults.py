@@ -10,6 +10,7 @@
     redis_kill    SIGKILL of redis-server, and its start                       the broker's pod is lost
     redis_pause   SIGSTOP of redis-server for a moment                         a slow disk, a fork
     cut           every connection of workers and senders is reset             a proxy or a NAT restarts
+    lost_reply    Redis does it, and its answer is lost with the connection    a reset at a bad moment
     slow          bytes come late and in small pieces                          a bad link
     partition     bytes do not come at all, for longer than a lease            a network split
     clock         the wall clock of workers jumps by hours                     NTP, a restored VM
@@ -23,10 +24,10 @@ from dataclasses import dataclass
 
 ALL = (
     "kill_worker", "kill_head", "kill_slot", "freeze", "freeze_head", "drain", "redis_kill",
-    "redis_pause", "cut", "slow", "partition", "clock", "cordon",
+    "redis_pause", "cut", "lost_reply", "slow", "partition", "clock", "cordon",
 )  # fmt: skip
 #: These are over soon, so there are more of them in a storm.
-_QUICK = ("kill_worker", "kill_head", "kill_slot", "drain", "redis_kill", "cut", "clock")
+_QUICK = ("kill_worker", "kill_head", "kill_slot", "drain", "redis_kill", "cut", "lost_reply", "clock")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,7 @@ def _deed(
         "partition": lease_s * 1.2,
         "redis_pause": 0.7,
         "slow": 1.5,
+        "lost_reply": 1.0,
         "cordon": lease_s,
     }.get(kind, 0.0)
     hours = chance.choice((-26, -1, 1, 26))

@@ -31,12 +31,15 @@ class Link:
         cuts: Connections that were reset.
         delayed: Bytes that came late.
         held: Bytes that were held back by a partition.
+        unanswered: Answers to be swallowed, each with a reset: the server has done it, and nobody
+            is told.
     """
 
     port: int = 0
     cuts: int = 0
     delayed: int = 0
     held: int = 0
+    unanswered: int = 0
     latency_s: float = 0.0
     open: asyncio.Event = field(default_factory=asyncio.Event)
     pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = field(default_factory=set)
@@ -95,6 +98,14 @@ class Links:
         gate = self.links[place].open
         self._do(gate.set if is_open else gate.clear)
 
+    def swallow(self, place: int, answers: int) -> None:
+        """Swallow the next so many answers, and reset the connections that wait for them."""
+
+        def work() -> None:
+            self.links[place].unanswered = answers
+
+        self._do(work)
+
     def _do(self, work: Callable[[], T]) -> T:
         async def call() -> T:
             return work()
@@ -146,7 +157,7 @@ class Links:
         link.pairs.add(pair)
         ways = [
             asyncio.ensure_future(self._pump(link, reader, up_writer)),
-            asyncio.ensure_future(self._pump(link, up_reader, writer)),
+            asyncio.ensure_future(self._pump(link, up_reader, writer, is_answer=True)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -158,13 +169,22 @@ class Links:
                 each.close()
 
     async def _pump(
-        self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        link: Link,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        is_answer: bool = False,
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK):
                 if not link.open.is_set():
                     link.held += len(data)
                     await link.open.wait()
+                if is_answer and link.unanswered > 0:
+                    link.unanswered -= 1
+                    _reset(writer)
+                    return
                 if link.latency_s:
                     await self._late(link, data, writer)
                 else:

@@ -54,12 +54,13 @@ class Mutant:
 
 _LUA = "redis_store/lua/"
 #: A crash in the middle of what should be one step, once in so many.
-_CRASH = "if random.random() < 0.04:\n            os.kill(os.getpid(), 9)\n"
+_CRASH = "if random.random() < 0.008:\n            os.kill(os.getpid(), 9)\n"
 _SPLIT = f'''
 
 import os
 import random
 
+from windlass.brokers.base import Done
 from windlass.redis_store.resp import packed as _packed
 
 _whole = RedisBroker.exchange
@@ -82,6 +83,8 @@ import os
 import random
 
 import msgspec as _msgspec
+
+from windlass.brokers.base import Done
 
 _whole = RedisBroker.exchange
 
@@ -150,13 +153,13 @@ MUTANTS = (
     ),
     Mutant(
         name="the reaper ignores the cap",
-        edits=(Edit(_LUA + "reap_expired.lua", "if tried + 1 >= cap then", "if false then"),),
+        edits=(Edit(_LUA + "reap_expired.lua", "if c[1] + 1 >= cap then", "if false then"),),
         caught_as=frozenset({"dead", "left-behind"}), faults="none", mix="fatal=1,plain=300",
         settle_s=25.0,
     ),
     Mutant(
         name="a crash ignores the cap",
-        edits=(Edit(_LUA + "crash.lua", "deliveries < cap", "true"),),
+        edits=(Edit(_LUA + "crash.lua", "if at and c[1] < cap then", "if at then"),),
         caught_as=frozenset({"dead", "left-behind"}), faults="none", mix="poison=1,plain=50",
         seconds=2.0,
     ),
@@ -165,7 +168,7 @@ MUTANTS = (
         edits=(Edit(_LUA + "enqueue.lua", "redis.call('HSETNX', messages, id, raw) == 0",
                     "redis.call('HSET', messages, id, raw) < 0"),),
         caught_as=frozenset({"run-twice", "left-behind", "lost", "committed-twice"}),
-        faults="cut,slow,redis_kill", mix="plain=1,link=1", seconds=10.0, rounds=6,
+        faults="lost_reply", mix="plain=1,link=1", seconds=6.0, rounds=3,
     ),
     Mutant(
         name="what is due later runs too early",
