@@ -121,7 +121,7 @@ class Delivery(msgspec.Struct, kw_only=True, gc=False):
     revoked: bool = False
     #: Times it was replayed from the dead letters.
     generation: int = 0
-    #: A process died under it, and perhaps under others, or its lease ran out: it runs alone.
+    #: A process died under it, or its lease ran out more than once: it runs alone.
     is_suspect: bool = False
     #: It was replayed since its last retry: those that its headers name do not count any more.
     forgets_retries: bool = False
@@ -140,8 +140,8 @@ class FetchRequest(msgspec.Struct, kw_only=True, gc=False):
         stamps_seen: The generation of revoked stamps that the worker knows.
         step_only: The message that the settled step releases is enough, if it can be leased in the
             commit: a broker need not look at the queues then. See `Fetched.is_step`.
-        idle: Lanes that could begin at once: of slots that are scarce no more are taken. None: any
-            number.
+        idle: Lanes that could begin at once: of slots that are scarce no more are taken. Negative:
+            so many more messages are in hand than lanes. None: any number.
     """
 
     worker_id: str

@@ -54,7 +54,8 @@ class Gate:
     @classmethod
     def of_slots(cls, name: str, room: int, idle: int) -> Gate:
         """Return the gate of slots; of scarce ones no more are taken than can begin at once."""
-        return cls(name, room, min(room, max(idle, room // 2)), None, 0.0)
+        share = max(idle, room // 2 + min(idle, 0))
+        return cls(name, room, min(room, share), None, 0.0)
 
     @property
     def is_shut(self) -> bool:
@@ -71,7 +72,9 @@ class Gate:
             return 0
         if self.pace is not None:
             return self.pace.next_ms(self.kept())
-        return math.inf if self.taken >= self.room else now_ms + AGAIN_MS
+        if self.taken >= self.room:
+            return math.inf
+        return 0 if self.taken else now_ms + AGAIN_MS
 
 
 class Limiter:
@@ -89,6 +92,7 @@ class Limiter:
         self._touched: dict[str, set[str]] = {}
         self._tasks: dict[str, list[str]] = {}
         self._shut: dict[tuple[str, str], Gate] = {}
+        self._has_more: dict[str, bool] = {}
 
     def _names(self, task: str, key: str, spec: Spec) -> list[str]:
         names = [f"k{key}\t{task}"] if spec.get("per_key") and key else []
@@ -181,6 +185,7 @@ class Limiter:
         lines, name = queue.lines, queue.name
         self._touched[name], self._tasks[name] = set(), []
         due = sorted((at, gate) for gate, at in lines.retry.items() if at <= self._now_ms)
+        self._has_more[name] = len(due) >= _GATES
         for _, gate in due[:_GATES]:
             spec, task = self._limits.spec(task_at(gate)), task_at(gate)
             if gate[0] == "F":
@@ -198,6 +203,8 @@ class Limiter:
                     queue.ready[9 - int(order[0])].appendleft(id_)
                 count -= len(left)
                 self._touched[name].add(gate)
+            else:
+                self._has_more[name] = True
 
     def _may(self, gate: str, spec: Spec) -> int:
         is_set = spec.get({"r": "rate", "c": "max", "k": "per_key"}[gate[0]])
@@ -295,8 +302,10 @@ class Limiter:
                 lines.retry.pop(f"F{task}", None)
             elif task in seen:
                 lines.retry[f"F{task}"] = 0 if gate is None else gate.again_ms(self._now_ms)
-        first = min(lines.retry.values(), default=math.inf)
-        return None if first == math.inf else first
+        if self._has_more[queue.name]:
+            return self._now_ms
+        later = [at for at in lines.retry.values() if self._now_ms < at < math.inf]
+        return min(later, default=None)
 
 
 def _head(raw: bytes, now_ms: int) -> tuple[str, str, str] | None:

@@ -6,7 +6,6 @@ The twin of `redis_store/lua/lib/slots.lua`; what one fetch does with it is in
 
 from __future__ import annotations
 
-import math
 from bisect import insort
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -195,9 +194,8 @@ class MemoryLimits:
         ]
         self._open(self.let_go(lost))
         for gate, at in queue.lines.retry.items():
-            asked = f"c{gate[1:]}" if gate[0] == "F" else gate
-            cap = self.cap(asked)
-            if at == math.inf and (cap is None or self.used.get(asked, 0) < cap):
+            cap = self.cap(gate) if gate[0] in "ck" else None
+            if at > self._store.now_ms and (cap is None or self.used.get(gate, 0) < cap):
                 queue.lines.retry[gate] = 0
                 queue.wakes += 1
         return len(lost)

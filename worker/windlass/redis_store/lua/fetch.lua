@@ -20,7 +20,7 @@
 -- ARGV[6] strict    1: queues strictly in order; 0: an even share of `want` first
 -- ARGV[7] max_bytes stop after so many bytes (at least one message is taken)
 -- ARGV[8] seen      generation of the revoked stamps that the worker knows
--- ARGV[9] idle      lanes that could begin at once: of a scarce slot no more are taken
+-- ARGV[9] idle      lanes that could begin at once: of a scarce slot no more are taken (share_of)
 -- Returns: {now, next_due (0: nothing), cordoned 0|1, paused {q..}, expired {q..},
 --           parked {q, generation, ..}, grants {{q, token, ids, raws, marks}, ..},
 --           stamps {generation, {mark, until_ms, ..}} if it is not the one seen,

@@ -68,10 +68,10 @@ local freed, count = let_go(holds, gates, lost_ones(page[2]))
 local woken, others = open_gates(gates, retry, queue, freed)
 if cursor == '0' then
   count_again()
-  for _, gate in ipairs(redis.call('ZRANGEBYSCORE', retry, '+inf', '+inf', 'LIMIT', 0, 1000)) do
-    local asked = string.sub(gate, 1, 1) == 'F' and 'c' .. string.sub(gate, 2) or gate
-    local cap = cap_of(asked)
-    if not cap or tonumber(redis.call('HGET', gates, 'n' .. asked) or '0') < cap then
+  for _, gate in ipairs(redis.call('ZRANGEBYSCORE', retry, '(' .. now, '+inf', 'LIMIT', 0, 1000)) do
+    -- A rate may be another one than when its time was noted: whoever fetches looks anew.
+    local cap = string.find(gate, '^[ck]') and cap_of(gate)
+    if not cap or tonumber(redis.call('HGET', gates, 'n' .. gate) or '0') < cap then
       redis.call('ZADD', retry, 0, gate)
       woken = woken + 1
     end

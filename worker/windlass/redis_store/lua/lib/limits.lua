@@ -10,6 +10,13 @@
 -- After so long a message is tried again for which there is a slot, but no lane here to use it at once.
 local AGAIN_MS = 20
 
+-- share_of(room, idle): how many of the free slots a worker may take that has so many idle lanes, or
+-- that many more messages in hand than lanes, if it is negative: as many as can begin at once, and
+-- half of the others at most while there are plenty.
+local function share_of(room, idle)
+  return math.min(room, math.max(idle, math.floor(room / 2) + math.min(idle, 0)))
+end
+
 -- queue_gate(record, stats, leased, now, idle): how many messages the queue's record allows (may), nil
 -- where it sets no limit; record: paused, rate_limit, max_concurrency.
 local function queue_gate(record, stats, leased, now, idle)
@@ -22,7 +29,7 @@ local function queue_gate(record, stats, leased, now, idle)
   end
   if most then
     gate.room = most - redis.call('HLEN', leased)
-    gate.may = math.min(gate.may, gate.room, math.max(idle, math.floor(gate.room / 2)))
+    gate.may = math.min(gate.may, share_of(gate.room, idle))
   end
   return gate
 end
@@ -41,8 +48,8 @@ local function close_queue(gate, stats, n, now)
   return nil
 end
 
--- limiter(now, messages, limits, holds, gates, idle, spin): `idle` lanes could begin at once; `spin`
--- differs from fetch to fetch.
+-- limiter(now, messages, limits, holds, gates, idle, spin): `idle` as share_of takes it; `spin` differs
+-- from fetch to fetch.
 local function limiter(now, messages, limits, holds, gates, idle, spin)
   local ORDER, CLASS, LEVEL, CLASSES = 24, 2 ^ 44, 2 ^ 40, 500
   local specs, known, was, slots_of, L = {}, {}, {}, {}, {}
@@ -105,8 +112,7 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
       else
         local used = tonumber(kept or '0')
         local room = (kind == 'c' and spec.max or spec.per_key) - used
-        local may = math.min(room, math.max(idle, math.floor(room / 2)))
-        known[name] = {used = used, room = room, may = may, taken = 0, queues = found[2 * i] or ''}
+        known[name] = {used = used, room = room, may = share_of(room, idle), taken = 0, queues = found[2 * i] or ''}
       end
       known[name].name, known[name].heads = name, {}
     end
@@ -255,7 +261,9 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
   function L.reopen(Q, n)
     Q.touched, Q.fair, Q.tasks = {}, {}, {}
     if redis.call('EXISTS', Q.retry) == 0 then return end
-    for _, gate in ipairs(redis.call('ZRANGEBYSCORE', Q.retry, '-inf', now, 'LIMIT', 0, 100)) do
+    local due = redis.call('ZRANGEBYSCORE', Q.retry, '-inf', now, 'LIMIT', 0, 100)
+    Q.has_more = #due == 100
+    for _, gate in ipairs(due) do
       local kind, task = string.sub(gate, 1, 1), task_of(gate)
       local spec = spec_of(task)
       if kind == 'F' then
@@ -278,6 +286,8 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
           redis.call('LPUSH', Q.ready[tonumber(string.sub(orders[i], 1, 1)) + 1], ids[i])
         end
         n, Q.touched[gate] = n - #ids, true
+      else
+        Q.has_more = true
       end
     end
   end
@@ -405,7 +415,7 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
     if gate.spacing then return next_token(gate) end
     if gate.taken >= gate.room then return '+inf' end
     Q.nudges = true  -- there is room, and no lane here that could use it at once
-    return now + AGAIN_MS
+    return gate.taken > 0 and 0 or now + AGAIN_MS
   end
 
   -- Note for each gate at which messages were looked at when they may be tried again.
@@ -429,8 +439,8 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
         note_waiting(gates, fair.gate.name, Q.name, waits)
       end
     end
-    local first = redis.call('ZRANGE', Q.retry, 0, 0, 'WITHSCORES')[2]
-    return first ~= 'inf' and tonumber(first) or nil, Q.nudges
+    local first = redis.call('ZRANGEBYSCORE', Q.retry, '(' .. now, '(+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+    return Q.has_more and now or tonumber(first), Q.nudges
   end
 
   return L
