@@ -116,7 +116,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         deliveries: Runs of this try that ended in a crash, and leases that ran out.
         handbacks: Times it was handed back, where that was counted.
         generation: How often it was replayed.
-        is_suspect: A process died under it, and perhaps under others, or its lease ran out.
+        is_suspect: A process died under it, or its lease ran out more than once: it runs alone.
         attempts: Oldest first.
     """
 
@@ -140,7 +140,7 @@ def read_counters(value: bytes | None) -> Counters:
         deliveries=numbers[0],
         handbacks=numbers[1],
         generation=numbers[2],
-        is_suspect=numbers[0] > 0 or numbers[3] & (SHARED | ALONE) > 0,
+        is_suspect=numbers[0] > 1 or numbers[3] & (SHARED | ALONE) > 0,
         attempts=tuple(attempt for line in lines if (attempt := _read(line)) is not None),
     )
 

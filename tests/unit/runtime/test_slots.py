@@ -211,7 +211,7 @@ def test_begun_counts_by_the_permits_that_were_read(pair):
 
 
 def test_suspect_has_nothing_behind_it(pair):
-    suspect = entry(1, deliveries=1)
+    suspect = entry(1, is_suspect=True)
     assert pair.slot.takes(suspect)
     pair.hand(suspect)
 
@@ -223,15 +223,19 @@ def test_suspect_never_waits_behind_another_message(pair):
     pair.hand(entry(1))
 
     assert pair.slot.takes(entry(2))
-    assert not pair.slot.takes(entry(3, deliveries=1))
+    assert not pair.slot.takes(entry(3, is_suspect=True))
 
 
-def test_two_suspects_never_share_a_process():
+def test_suspect_goes_to_a_process_of_its_own_where_several_messages_run_at_once():
     pair = Pair(lanes=4)
-    pair.hand(entry(1, deliveries=1))
+    assert not pair.slot.takes(entry(1, is_suspect=True))
 
-    assert pair.slot.takes(entry(2))
-    assert not pair.slot.takes(entry(3, deliveries=2))
+    pair.slot.is_isolated = True
+    assert not pair.slot.takes(entry(2))
+    assert pair.slot.room(0.001) == 0
+    pair.hand(entry(1, is_suspect=True))
+
+    assert not pair.slot.takes(entry(3, is_suspect=True))
     pair.close()
 
 

@@ -150,7 +150,7 @@ def _grant(
             revoked=store.tombstones.get(id_, (0, ""))[0] > now_ms,
             generation=store.messages[id_].generation,
             is_suspect=bool(
-                store.messages[id_].deliveries or store.messages[id_].flags & (SHARED | ALONE)
+                store.messages[id_].deliveries > 1 or store.messages[id_].flags & (SHARED | ALONE)
             ),
             forgets_retries=bool(store.messages[id_].flags & REPLAYED),
         )

@@ -246,13 +246,12 @@ class Commands:
     def _run_end(self, item: Settlement) -> SettleCall:
         """Pack the call that notes how a run of a schedule ends; before the one that ends it.
 
-        What does not end it notes nothing: an empty state. In full, since a note that was sent
-        again after the commit (a server that lacks only its script) would find no lease.
+        What does not end it notes nothing: an empty state.
         """
         state, took_ms = (item.state, item.duration_ms) if isinstance(item, Done) else ("", 0.0)
         touched = (self.keys.runs, self.keys.queue(item.queue).leased)
         args = (self.now, item.id, item.token, state, round(took_ms))
-        command = script("note_run_end").command_in_full(touched, args)
+        command = script("note_run_end").command(touched, args)
         return SettleCall(command, lambda _reply: [])
 
     def _done(self, queue: str, ended: Sequence[Done]) -> SettleCall:
@@ -399,7 +398,7 @@ class Commands:
                 delivery = deliveries[first + index]
                 delivery.deliveries, delivery.handbacks = tried, handbacks
                 delivery.revoked, delivery.generation = bool(revoked), generation
-                delivery.is_suspect = bool(tried or flags & (SHARED | ALONE))
+                delivery.is_suspect = bool(tried > 1 or flags & (SHARED | ALONE))
                 delivery.forgets_retries = bool(flags & REPLAYED)
         return Fetched(
             now_ms=now,

@@ -11,6 +11,9 @@ Next in the walk: `windlass.runtime.supervisor`.
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterable
+
 from windlass import events, states
 from windlass.brokers.base import Crashed
 from windlass.errors import TaskError, TaskRevokedError, TimeLimitExceeded, WorkerLostError
@@ -23,6 +26,9 @@ from windlass.runtime.state import WorkerState
 from windlass.runtime.traffic import Traffic
 
 log = get_logger(__name__)
+
+#: A suspect that waits behind others comes again after so long, seconds.
+_SUSPECT_DELAY_S = (1.0, 5.0)
 
 
 class Casualties:
@@ -78,6 +84,15 @@ class Casualties:
             self.end(entry, WorkerLostError(lost_text(reason)), now)
         else:
             self._traffic.settle(crashed, now)
+
+    def give_up(self, entries: Iterable[Entry], now: float) -> None:
+        """Let the broker have messages that found no slot; a suspect comes again later."""
+        for entry in entries:
+            if entry.is_suspect and not entry.is_lost:
+                delay_s = random.uniform(*_SUSPECT_DELAY_S)
+                self._traffic.settle(self._settler.deferred(entry, delay_s), now)
+            else:
+                self.hand_back(entry, now)
 
     def hand_back(self, entry: Entry, now: float, *, counted: bool = False) -> None:
         """Give an unfinished message back; one that is acknowledged ends as FAILURE instead."""

@@ -30,6 +30,8 @@ log = get_logger(__name__)
 
 #: A process that was asked to end by a signal of the user's choice is killed after so long, s.
 SIGNAL_GRACE_S = 0.2
+#: A process for suspects ends when none has come for so long, seconds.
+ISOLATION_S = 5.0
 #: So long the receivers of worker_process_shutdown may take at a worker's end, seconds.
 LAST_WORDS_S = 5.0
 
@@ -95,6 +97,9 @@ class Crew:
         self.has_lost_zygote = False
         #: What every slot has to know, those that start later too: key -> frame.
         self._announced: dict[str, bytes] = {}
+        #: Index of the slot for suspects, None while there is none, and when it was last needed.
+        self._isolated: int | None = None
+        self._needed_at = 0.0
         #: Indexes of slots that end for good, and of those that have.
         self._leaving: set[int] = set()
         self._vacant: list[int] = []
@@ -107,6 +112,7 @@ class Crew:
     def _open(self, index: int, now: float) -> None:
         slot = Slot(index, self.slots[index].lanes)
         slot.quota = self._recycling.max_tasks
+        slot.is_isolated = index == self._isolated
         self.slots[index] = slot
         slot.open(self._spawner.spawn, now)
         self._selector.register(slot, selectors.EVENT_READ, lambda mask: self._on_ready(slot, mask))
@@ -129,30 +135,52 @@ class Crew:
     @property
     def size(self) -> int:
         """Slots that there are and that stay."""
-        return len(self.slots) - len(self._vacant) - len(self._leaving)
+        extra = self._isolated is not None
+        return len(self.slots) - len(self._vacant) - len(self._leaving) - extra
 
     def add_slot(self, now: float) -> None:
         """Start one slot more."""
-        if not self._vacant:
-            self._vacant.append(len(self.slots))
-            self.slots.append(Slot(len(self.slots), self.slots[0].lanes))
-        self._open(self._vacant.pop(), now)
+        self._open(self._place(), now)
         self._state.slots += 1
+
+    def _place(self) -> int:
+        """Return the index of a slot that is not there."""
+        if self._vacant:
+            return self._vacant.pop()
+        self.slots.append(Slot(len(self.slots), self.slots[0].lanes))
+        return len(self.slots) - 1
+
+    def isolate(self, now: float, *, is_needed: bool) -> None:
+        """Have a process for suspects while there are some, where processes run several at once."""
+        if is_needed:
+            self._needed_at = now
+            if self._isolated is None and self.has_many_lanes and not self.is_closing:
+                self._isolated = self._place()
+                self._open(self._isolated, now)
+        elif self._isolated is not None and now - self._needed_at > ISOLATION_S:
+            slot = self.slots[self._isolated]
+            if not slot.held and not slot.reserved:
+                self._isolated = None
+                self._drop(slot, "no more suspects")
+                self.stop_if_empty(slot)
 
     def drop_slots(self, count: int) -> list[Slot]:
         """Let slots end for good when they are empty, idle ones first. Returns them."""
-        gone = self._leaving.union(self._vacant)
+        gone = self._leaving.union(self._vacant, {self._isolated})
         staying = [slot for slot in self.slots if slot.index not in gone]
         staying.sort(key=lambda slot: (slot.is_watched, len(slot.held) + slot.reserved))
         dropped = staying[:count]
         for slot in dropped:
             self._state.slots -= 1
-            if self._restarts.pop(slot.index, None) is not None:
-                self._vacant.append(slot.index)
-            else:
-                self._leaving.add(slot.index)
-                self.retire(slot, "pool_shrink")
+            self._drop(slot, "pool_shrink")
         return dropped
+
+    def _drop(self, slot: Slot, why: str) -> None:
+        if self._restarts.pop(slot.index, None) is not None:
+            self._vacant.append(slot.index)
+        else:
+            self._leaving.add(slot.index)
+            self.retire(slot, why)
 
     def watch_writes(self, slot: Slot) -> None:
         """Have the selector say when the slot's socket takes more."""

@@ -24,6 +24,10 @@ log = logs.get_logger(__name__)
 #: A message that found no slot for so long goes back, and a slot whose running message takes so
 #: long gets back what waits behind it, seconds.
 PATIENCE_S = 1.0
+#: So many suspects wait for a process to themselves, each so long, seconds. The others come again
+#: later, so that they are in nobody's way.
+SUSPECTS_IN_LINE = 2
+SUSPECTS_PATIENCE_S = 5.0
 #: A process in which so many messages wait will not run dry while the loop naps.
 WELL_STOCKED = 60
 
@@ -34,6 +38,7 @@ class Dispatcher:
     Attributes:
         held: Waiting for a slot, oldest first.
         acking: Being acknowledged before they begin (acks_late=False), by id.
+        has_stuck_suspect: A message that is to run alone found no process for that.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Dispatcher:
         self._mix = pacing.Mix()
         #: Whether every slot has work for longer than a nap of the loop; as of the last `want`.
         self.is_well_stocked = False
+        self.has_stuck_suspect = False
         self.held: deque[Entry] = deque()
         self.acking: dict[str, tuple[Entry, Slot]] = {}
         #: Over their rate limit by a moment: (when, entry).
@@ -107,11 +113,13 @@ class Dispatcher:
         held, count, turn = self.held, len(slots), 0
         kept: list[Entry] = []
         misses = 0
+        cleared = self._cleared(slots) if self.has_stuck_suspect else None
+        self.has_stuck_suspect = False
         while held and misses < count + pacing.MESSAGES_PER_LANE:
             entry = held.popleft()
             for offset in range(count):
                 slot, hand = hands[(turn + offset) % count]
-                if slot.takes(entry):
+                if slot.takes(entry) and (slot is not cleared or entry.is_suspect):
                     turn = (turn + offset + 1) % count
                     is_plain = entry.facts.bucket is None and not entry.acks_early
                     if is_plain or self._may_begin(entry, slot, now):
@@ -121,8 +129,15 @@ class Dispatcher:
             else:
                 misses += 1
                 kept.append(entry)
+                self.has_stuck_suspect |= entry.is_suspect
         held.extendleft(reversed(kept))
         return [(slot, hand) for slot, hand in hands if hand]
+
+    @staticmethod
+    def _cleared(slots: list[Slot]) -> Slot | None:
+        """Return the slot that is given nothing more, so that a suspect finds it empty soon."""
+        single = [slot for slot in slots if slot.lanes == 1]
+        return min(single, key=lambda slot: slot.load_s, default=None)
 
     def _may_begin(self, entry: Entry, slot: Slot, now: float) -> bool:
         """Whether it goes to the slot now; else it was taken care of in another way."""
@@ -162,8 +177,18 @@ class Dispatcher:
         return min((at for at, _ in self._limited), default=float("inf"))
 
     def give_up_waiting(self, now: float) -> list[Entry]:
-        """Take out what has found no slot for too long; it goes back to the broker."""
-        given_up = [e for e in self.held if now - e.fetched_at > PATIENCE_S and not e.is_acked]
+        """Take out what has found no slot for too long, or waits behind other suspects.
+
+        It goes back to the broker.
+        """
+        given_up, suspects = [], 0
+        for entry in self.held:
+            suspects += entry.is_suspect
+            patience_s = PATIENCE_S
+            if entry.is_suspect:
+                patience_s = SUSPECTS_PATIENCE_S if suspects <= SUSPECTS_IN_LINE else 0.0
+            if now - entry.fetched_at > patience_s and not entry.is_acked:
+                given_up.append(entry)
         if given_up:
             gone = {id(entry) for entry in given_up}
             self.held = deque(entry for entry in self.held if id(entry) not in gone)

@@ -86,7 +86,7 @@ class Entry(msgspec.Struct, gc=False):
     is_stamped: bool = False
     #: Times it was replayed.
     generation: int = 0
-    #: A process died under it, or its lease ran out: it runs alone.
+    #: A process died under it, or its lease ran out more than once: it runs alone.
     is_suspect: bool = False
     #: It was replayed since its last retry.
     forgets_retries: bool = False

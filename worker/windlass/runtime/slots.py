@@ -37,6 +37,7 @@ class Slot:
         held: Sequence number -> entry, oldest first; begun ones come first.
         load_s: Estimated work in `held`, seconds.
         head_since: When the oldest one began, as far as can be told (prefork), monotonic.
+        is_isolated: It runs suspects, one at a time, and nothing else.
         is_stalled: Its running message takes long; what waited behind it was taken back.
         is_retiring: It is to end when it is empty, to be started anew.
         doom: Why the supervisor kills it, None if it does not; decides what its end means.
@@ -45,7 +46,7 @@ class Slot:
     __slots__ = (
         "_answer_r", "_inbox", "_outbox", "_permit_r", "_permit_w", "_permits_due",
         "deadlines", "doom", "doom_text", "doomed_seq", "generation", "has_been_told",
-        "head_since", "held", "index", "is_gone", "is_ready", "is_retiring",
+        "head_since", "held", "index", "is_gone", "is_isolated", "is_ready", "is_retiring",
         "is_stalled", "is_watched", "is_write_watched", "kill_at", "lanes", "load_s", "next_seq",
         "pid", "quota", "reserved", "runs", "sock", "started_at", "suspects",
     )  # fmt: skip
@@ -55,6 +56,7 @@ class Slot:
         self.lanes = lanes
         self.pid = 0
         self.is_ready = False
+        self.is_isolated = False
         self.is_stalled = False
         self.is_retiring = False
         self.doom: str | None = None
@@ -130,25 +132,24 @@ class Slot:
         held = len(self.held) + self.reserved
         if self.quota is not None and self.quota <= self.reserved:
             return False
+        if entry.is_suspect or self.suspects or self.is_isolated:
+            # A message that was running when a process died is alone in its process, so that it
+            # takes nothing with it, and so that it is known whose fault it was.
+            return entry.is_suspect and held == 0 and (self.is_isolated or self.lanes == 1)
         if held < self.lanes:
-            # A message that was running when a process died runs with nothing behind it, and
-            # never beside another such message.
-            return not (entry.deliveries and self.suspects)
-        if entry.deliveries or self.suspects or entry.acks_early:
+            return True
+        if entry.acks_early:
             return False
         load_s = self.load_s
         return pacing.accepts(self.lanes, held, load_s, entry.facts.run_time.estimate_s)
 
     def room(self, estimate_s: float) -> int:
         """How many more messages of about this run time may be fetched for it."""
-        if not self.is_open_for_work:
+        if self.suspects or self.is_isolated or not self.is_open_for_work:
             return 0
         held = len(self.held) + self.reserved
-        if self.suspects:
-            room = max(0, self.lanes - held)
-        else:
-            load_s = self.load_s + self.reserved * pacing.WORK_PER_LANE_S
-            room = pacing.room_for(self.lanes, held, load_s, estimate_s)
+        load_s = self.load_s + self.reserved * pacing.WORK_PER_LANE_S
+        room = pacing.room_for(self.lanes, held, load_s, estimate_s)
         return room if self.quota is None else min(room, self.quota)
 
     def plan(self, entry: Entry) -> None:
@@ -156,7 +157,7 @@ class Slot:
         estimate_s = entry.facts.run_time.estimate_s
         entry.weight_s = pacing.WORK_PER_LANE_S if estimate_s is None else estimate_s
         self.load_s += entry.weight_s
-        if entry.deliveries:
+        if entry.is_suspect:
             self.suspects += 1
         self.held[self.next_seq] = entry
         self.next_seq += 1
@@ -235,7 +236,7 @@ class Slot:
         self.load_s = self.load_s - entry.weight_s if self.held else 0.0
         if self.deadlines:
             self.deadlines.pop(seq, None)
-        if entry.deliveries:
+        if entry.is_suspect:
             self.suspects -= 1
         self.head_since = now
         self.is_stalled = False
@@ -284,7 +285,7 @@ class Slot:
         for _ in range(min(taken, len(self.held))):
             _, entry = self.held.popitem()  # the youngest
             self.load_s -= entry.weight_s
-            if entry.deliveries:
+            if entry.is_suspect:
                 self.suspects -= 1
             recalled.append(entry)
         self.runs -= len(recalled)

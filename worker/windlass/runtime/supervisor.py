@@ -247,8 +247,7 @@ class Supervisor:
             self._take(woken.fetched, woken.at, now)
 
     def _on_leases_lost(self, lost: LeasesLost, _now: float) -> None:
-        state = self._parts.state
-        state.leases_lost_total += self._parts.orders.on_leases_lost(lost.tokens)
+        self._parts.state.leases_lost_total += self._parts.orders.on_leases_lost(lost.tokens)
 
     def _on_revoked(self, revoked: Revoked, now: float) -> None:
         self._parts.orders.on_revoked(revoked.signals, now)
@@ -321,7 +320,7 @@ class Supervisor:
     def _on_stage(self, now: float, why: str) -> None:
         parts = self._parts
         stage = parts.shutdown.stage
-        parts.state.draining = True
+        parts.state.drain()
         log.info(events.WORKER_DRAINING, stage=stage.name.lower(), reason=why)
         how = "Cold" if stage is StopStage.COLD else "Warm"
         signals.worker_shutting_down.send(parts.state.hostname, sig=why, how=how, exitcode=0)
@@ -347,15 +346,14 @@ class Supervisor:
         parts.errand.check(now)
         if parts.shutdown.on_time(now):
             self._on_stage(now, "drain time-out")
-        slots = parts.crew.slots
-        is_busy = not parts.dispatcher.is_empty or any(slot.held for slot in slots)
+        is_busy = not parts.dispatcher.is_empty or any(slot.held for slot in parts.crew.slots)
         next_at = now + (BUSY_TICK_S if is_busy else LONGEST_TURN_S)
         next_at = min(next_at, parts.crew.on_time(now), self._enforce_hard_limits(now))
         if is_busy:
             parts.dispatcher.recall_stalled(now)
             parts.dispatcher.run_once(now, parts.clock.offset_ms)
-            for entry in parts.dispatcher.give_up_waiting(now):
-                parts.casualties.hand_back(entry, now)
+            parts.casualties.give_up(parts.dispatcher.give_up_waiting(now), now)
+        parts.crew.isolate(now, is_needed=parts.dispatcher.has_stuck_suspect)
         if now >= self._next_memory_check:
             self._next_memory_check = now + crews.MEMORY_CHECK_S
             for slot in parts.crew.check_memory(now):
