@@ -50,6 +50,9 @@ def use_messages(broker: RedisBroker) -> None:
     )
     (held,) = fetch(broker, 1).deliveries
     broker.set_state(held.id, "q", held.token, FINAL)
+    broker.checkpoints.save(held.id, "q", held.token, 0, b"half")
+    broker.checkpoints.read(held.id, 0)
+    broker.checkpoints.sweep(0, 10)
     broker.renew({"q": [held.token]}, 15_000)
     broker.reap("q", "w")
     broker.unpark("q", ["t"])

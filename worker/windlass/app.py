@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from windlass.results.group_result import GroupResult
     from windlass.results.result_set import ResultSet
     from windlass.settings.model import Settings
+    from windlass.stopping import StopFlag
 
 _ARGUMENTS = {"broker_url": "broker", "result_backend": "backend"}
 
@@ -93,6 +94,9 @@ class Windlass(Periodic, Declaring):
             self.config_from_object(config_source, namespace=namespace)
         if set_as_current:
             shared.app_created(self)
+
+    #: Set in a worker's processes: whether it is to end.
+    stop_flag: StopFlag | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.main or '__main__'} at {id(self):#x}>"

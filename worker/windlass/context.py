@@ -184,6 +184,20 @@ class Context:
         return []
 
     @property
+    def checkpoint(self) -> Any:  # what the task saved
+        """How far an earlier run has come, or this one: see `Task.checkpoint`; None for no word."""
+        from windlass.checkpoints import load  # noqa: PLC0415 - it imports this module
+
+        return load(self)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the worker is to end: save a checkpoint and hand back, or be quick."""
+        frame = _top.get()
+        flag = None if frame is None else frame.task.app.stop_flag
+        return flag is not None and flag.is_set
+
+    @property
     def time_limit(self) -> float | None:
         """Hard time limit of this call in seconds, None if the task's own applies."""
         return self.timelimit[0] if self.timelimit else None

@@ -21,7 +21,8 @@
     ├── AlreadyRegistered
     ├── DuplicateTaskError            a unique task was called while another call holds its key
     └── TaskError                     what a task can end with, or raise to steer its end
-        ├── TaskPredicate             control flow across user code: Retry, Ignore, Reject
+        ├── TaskPredicate             control flow across user code: Retry, Ignore, Reject, HandBack
+        ├── LeaseLostError            a run that may change nothing any more
         ├── MaxRetriesExceededError
         ├── TaskRevokedError
         ├── TimeLimitExceeded, SoftTimeLimitExceeded
@@ -291,6 +292,30 @@ class Reject(TaskPredicate):
         super().__init__(reason, requeue)
         self.reason = reason
         self.requeue = requeue
+
+
+class HandBack(Reject):
+    """Hand the message back: it runs again, elsewhere; neither a delivery nor a retry is counted.
+
+    `self.checkpoint(data, hands_back=True)` raises it where the worker is to end.
+    """
+
+    def __init__(self, reason: object = None) -> None:
+        super().__init__(reason, requeue=True)
+
+
+class LeaseLostError(TaskError):
+    """This run has lost its lease: another one has begun, or will, and this one changes nothing."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(message_id)
+        self.message_id = message_id
+
+    def __str__(self) -> str:
+        return (
+            f"This run of task {self.message_id} has lost its lease (the worker stood still for "
+            "longer than worker_lease_s, or was cut off). Its outcome would be refused too: end it."
+        )
 
 
 class MaxRetriesExceededError(TaskError):

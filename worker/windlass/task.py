@@ -19,6 +19,7 @@ from windlass import context, errors, hooks, progress, shared
 from windlass.annotated_values import AnnotatedCoder, coder_of
 from windlass.arguments import ArgumentCheck
 from windlass.calling import Calling
+from windlass.checkpoints import CheckpointCalls
 from windlass.context import Context, PendingReplacement, PendingRetry
 from windlass.errors import Ignore, Retry
 from windlass.on_commit import OnCommit
@@ -42,7 +43,7 @@ _WORKED_OUT = ("_plan", "_key_maker", "_spec", "check_arguments", "models", "is_
 _WORKED_OUT_FROM = frozenset((*TaskOptions.__annotations__, *hooks.NAMES, "run"))
 
 
-class Task(TaskOptions, Calling[P, R], OnCommit, hooks.Hooks):
+class Task(TaskOptions, Calling[P, R], OnCommit, CheckpointCalls, hooks.Hooks):
     """A unit of work that workers run. Made by `@app.task`, or by subclassing.
 
     There is one instance per app and process: attributes are shared by all calls, and only

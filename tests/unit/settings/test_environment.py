@@ -78,6 +78,8 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "task_time_limit": st.none() | seconds,
     "task_soft_time_limit": st.none() | seconds,
     "task_acks_late": st.none() | st.booleans(),
+    "task_checkpoint_interval": st.just(0) | seconds,
+    "task_checkpoint_max_bytes": st.integers(min_value=1024),
     "task_always_eager": st.booleans(),
     "task_eager_propagates": st.booleans(),
     "task_store_eager_result": st.booleans(),

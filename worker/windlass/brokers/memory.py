@@ -90,6 +90,7 @@ class MemoryBroker:
         lost_result: Callable[[str], StoredResult | None] = _no_result,
     ) -> None:
         self.store = store or MemoryStore()
+        self.checkpoints = self.store.checkpoints
         self._max_deliveries = max_deliveries
         self._lost_result = lost_result
         self._interrupts = 0

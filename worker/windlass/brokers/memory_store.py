@@ -34,6 +34,7 @@ from windlass.brokers.base import (
     StoredResult,
 )
 from windlass.brokers.memory_attempts import carry_on, is_spared
+from windlass.brokers.memory_checkpoints import MemoryCheckpoints
 from windlass.brokers.memory_continuations import MemoryContinuations
 from windlass.brokers.memory_leases import lease
 from windlass.brokers.memory_limits import MemoryLimits
@@ -66,6 +67,7 @@ class MemoryStore:
         self.messages: dict[str, Stored] = {}
         self.continuations = MemoryContinuations(self)
         self.locks = MemoryLocks(self)
+        self.checkpoints = MemoryCheckpoints(self)
         self.queues: dict[str, MemoryQueue] = {}
         #: Queues that ever held a message, or whose record was written.
         self.names: set[str] = set()

@@ -22,6 +22,7 @@ from windlass.brokers.base import (
     StoredResult,
 )
 from windlass.brokers.publish_retry import PublishRetry
+from windlass.brokers.redis_checkpoints import RedisCheckpoints
 from windlass.brokers.redis_continuations import Continuations
 from windlass.brokers.redis_exchange import Exchanges, SentStep
 from windlass.brokers.redis_sending import RedisSending
@@ -87,6 +88,7 @@ class RedisBroker(RedisSending):
         self.retry = retry or PublishRetry()
         self.continuations = Continuations(self.links, self.keys, self.commands)
         self._upkeep = Upkeep(self.links, self.keys, self.commands, self.continuations)
+        self.checkpoints = RedisCheckpoints(self.links, self.keys, self.commands)
         self._exchanges = Exchanges(self.links, self.commands, self.continuations, self._prepared)
         self._confirm_within(confirm_ms)
         self._revoker = Revoker(self.links, self.keys, self.continuations.finish)

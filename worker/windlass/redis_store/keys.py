@@ -23,6 +23,8 @@ windlass:{ks}:limits       hash   task -> its limits, JSON
 windlass:{ks}:limits:given hash   d<task>, s<task>: what workers declare and what was set, JSON
 windlass:{ks}:holds        hash   id -> token, queue and the gates in which it has a slot
 windlass:{ks}:gates        hash   n<gate> slots in use, q<gate> queues that wait, t<gate> tokens from, ms
+windlass:{ks}:checkpoints  hash   id -> how far its runs have come, see lua/checkpoint.lua
+windlass:{ks}:checked      zset   id of a checkpoint by the time somebody last looked at it, ms
 windlass:{ks}:thens        zset   continuation by the time somebody last looked after it, ms
 windlass:{ks}:then:<id>    hash   a continuation, see lua/lib/continuation.lua
 windlass:{ks}:confirm      string written before a replica is waited for
@@ -155,6 +157,8 @@ class Keys:
         self.limits_given = f"{base}limits:given".encode()
         self.holds = f"{base}holds".encode()
         self.gates = f"{base}gates".encode()
+        self.checkpoints = f"{base}checkpoints".encode()
+        self.checked = f"{base}checked".encode()
         self.thens = f"{base}thens".encode()
         self.then_prefix = f"{base}then:".encode()
         self.confirm = f"{base}confirm".encode()

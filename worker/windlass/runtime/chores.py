@@ -22,6 +22,10 @@ EVERY_S = 300.0
 SWEEPS_APART = 0.25
 #: Continuations in one turn: a bound, since leases are renewed by the same thread.
 SWEEP_LIMIT = 50
+#: A worker looks for checkpoints whose message is gone about so often, seconds.
+CHECKPOINTS_EVERY_S = 30.0
+#: So many of them at once.
+CHECKPOINTS_LIMIT = 500
 
 log = get_logger(__name__)
 
@@ -50,6 +54,7 @@ class Chores:
         # Workers that start together do not come together.
         self._next_at = monotonic() + random.uniform(0, self._pause_s)
         self._sweep_at = monotonic() + random.uniform(0, lost_after_s * SWEEPS_APART)
+        self._checkpoints_at = monotonic() + random.uniform(0, 2 * CHECKPOINTS_EVERY_S)
         self._turn = 0
 
     def serve(self, queues: Sequence[str]) -> None:
@@ -59,7 +64,14 @@ class Chores:
 
     def run_once(self) -> int:
         """Do what is due. Returns how many dead letters were deleted and workflows ended."""
+        self._forget_checkpoints()
         return self._enforce_retention() + self._sweep()
+
+    def _forget_checkpoints(self) -> None:
+        if monotonic() < self._checkpoints_at:
+            return
+        self._checkpoints_at = monotonic() + CHECKPOINTS_EVERY_S
+        self._broker.checkpoints.sweep(round(CHECKPOINTS_EVERY_S * 1000), CHECKPOINTS_LIMIT)
 
     def _sweep(self) -> int:
         """End the waits for what can no longer come."""

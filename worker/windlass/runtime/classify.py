@@ -10,7 +10,7 @@ from __future__ import annotations
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from windlass import attempts, signals, states
+from windlass import attempts, checkpoints, signals, states
 from windlass.context import PendingReplacement, PendingRetry
 from windlass.errors import Ignore, Reject, Retry, SerializationError, TaskRevokedError
 from windlass.hooks import ExceptionInfo, format_traceback, run_hook
@@ -181,6 +181,7 @@ def _automatic_retry(run: Run, error: BaseException) -> Outcome:
 def _retried(run: Run, pending: PendingRetry, cause: BaseException) -> Outcome:
     retry, spec = pending.retry, run.spec
     try:
+        checkpoints.flush(run.task, run.request)
         message = again.retry(run, pending)
     except Exception as error:  # the new arguments cannot be encoded, say
         return _failure(run, error)
@@ -201,6 +202,7 @@ def _rejected(run: Run, error: Reject) -> Outcome:
     """Reject(requeue=True) hands the message back; else it becomes a dead letter and FAILURE."""
     reports.rejected(run, error)
     if error.requeue:
+        checkpoints.flush(run.task, run.request)
         return Returned()
     if signals.task_rejected.connections:
         signals.task_rejected.send(run.request.hostname, message=run.message, exc=error)

@@ -11,6 +11,8 @@ from bisect import bisect_left
 
 import msgspec
 
+from windlass.stopping import StopFlag
+
 #: Upper bounds of the run-time histogram, in seconds; one bucket more for everything above.
 RUNTIME_BUCKETS_S = (
     0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0,
@@ -55,6 +57,7 @@ class WorkerState(msgspec.Struct, kw_only=True):
         tasks_done: Runs that ended, of all tasks.
         cordoned_since_ms: Broker clock when the cordon was first seen, 0 without one.
         tasks: (queue, task) -> counts.
+        stop_flag: What tasks see of it, where there are tasks.
         keeps: Queue -> which ends make dead letters, as of the last fetch: "expired", "failed".
     """
 
@@ -82,6 +85,13 @@ class WorkerState(msgspec.Struct, kw_only=True):
     cordoned_since_ms: int = 0
     tasks: dict[tuple[str, str], TaskCounts] = msgspec.field(default_factory=dict)
     keeps: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
+    stop_flag: StopFlag | None = None
+
+    def drain(self) -> None:
+        """Note that the worker is to end, and tell the tasks."""
+        self.draining = True
+        if self.stop_flag is not None:
+            self.stop_flag.set()
 
     def counts_of(self, queue: str, task: str) -> TaskCounts:
         """Return the counts of a task from a queue, made on first use."""

@@ -34,6 +34,7 @@ from windlass.runtime.slot_main import serve_slot
 from windlass.runtime.solo_spawner import SoloSpawner
 from windlass.runtime.state import WorkerState
 from windlass.runtime.zygote import SlotEnds, SlotEntry, ignore_signals, start_zygote
+from windlass.stopping import StopFlag
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
@@ -156,6 +157,7 @@ class Worker:
         # Before the fork, so that what connecting allocates is shared by all processes.
         self._check_broker()
         app.broker.close()
+        app.stop_flag = self._state.stop_flag = StopFlag()
         spawner = self._start_spawner()
         try:
             machine = assemble(

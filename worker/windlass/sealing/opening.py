@@ -76,6 +76,21 @@ def open_failure(seals: Seals | None, failure: Failure) -> Failure:
     return Failure(failure.id, failure.state, error, traceback)
 
 
+def open_checkpoint(seals: Seals | None, task_id: str, is_sealed: bool, data: bytes) -> bytes:
+    """Return a checkpoint as it would be without a seal.
+
+    Raises:
+        SecurityError: It is not as it has to be.
+    """
+    if not is_sealed:
+        if seals is not None:
+            seals.refuse_bare()
+        return data
+    if seals is None:
+        raise _off()
+    return seals.open(places.of_checkpoint(task_id), data)
+
+
 def is_ours(marked: bytes) -> bool:
     """Tell whether a described error, behind its marker, is one of `windlass.errors`; JSON only."""
     if marked[:1] != b"j":

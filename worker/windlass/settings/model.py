@@ -131,7 +131,11 @@ class TaskSettings(_Group):
     """Priority of a call that names none: 0 to 9, higher is sooner."""
 
     task_default_rate_limit: fields.RateLimit | None = None
-    """Rate limit of tasks that set none, per worker: "10/s", "100/m", "5/h". None: no limit."""
+    """Rate limit of each task that sets none: "10/s", "100/m", "5/h". None: no limit."""
+
+    task_rate_limit_scope: Literal["cluster", "worker"] = "cluster"
+    """Whether a rate limit is of all workers together, or of each worker for itself, as Celery's.
+    Tasks say otherwise with rate_limit_scope."""
 
     task_queues: fields.QueueNames = ()
     """Queues that a worker without -Q consumes. Empty: task_default_queue alone."""
@@ -179,6 +183,13 @@ class TaskSettings(_Group):
     task_acks_late: bool | None = None
     """None and True: a message is acknowledged with its outcome, so a crash means another run.
     False: acknowledged at start, so a crash is a FAILURE with WorkerLostError."""
+
+    task_checkpoint_interval: fields.SecondsOrZero = 1
+    """Seconds between two saves of a task's checkpoint; what it says in between is saved with the
+    next one, a retry or a hand-back. So much progress a crash costs at most."""
+
+    task_checkpoint_max_bytes: fields.Bytes = 256 * 1024
+    """Largest checkpoint, in bytes: a larger one is refused in the task."""
 
     task_always_eager: bool = False
     """Run calls at once in the caller instead of sending them (for tests)."""
