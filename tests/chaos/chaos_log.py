@@ -156,9 +156,7 @@ class Note(Line, tag="note"):
     value: float
 
 
-Any = (
-    Sending | Sent | Unsent | Revoked | Start | End | Seen | Fault | Dead | Left | Counted | Note
-)
+Any = Sending | Sent | Unsent | Revoked | Start | End | Seen | Fault | Dead | Left | Counted | Note
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
 _encoder = msgspec.json.Encoder()
 

@@ -165,8 +165,11 @@ MUTANTS = (
     ),
     Mutant(
         name="sending twice enqueues twice",
-        edits=(Edit(_LUA + "enqueue.lua", "redis.call('HSETNX', messages, id, raw) == 0",
-                    "redis.call('HSET', messages, id, raw) < 0"),),
+        edits=(
+            Edit(_LUA + "enqueue.lua", "redis.call('HSETNX', messages, id, raw) == 0",
+                 "redis.call('HSET', messages, id, raw) < 0"),
+            Edit(_LUA + "enqueue.lua", "counts and has_ended(KEYS[FIRST_RESULT + i])", "false"),
+        ),
         caught_as=frozenset({"run-twice", "left-behind", "lost", "committed-twice"}),
         faults="lost_reply", mix="plain=1,link=1", seconds=6.0, rounds=3,
     ),

@@ -30,9 +30,7 @@ def at_rest(broker: Any) -> tuple[dict[str, int], list[tuple[str, str, int]]]:
             calls.append(packed("LLEN", ready))
     sizes = dict(zip(names, broker.links.call(calls), strict=True)) if calls else {}
     sizes["thens"] = broker.links.call([packed("ZCARD", keys.thens)])[0]
-    dead = sum(
-        broker.links.call([packed("ZCARD", keys.queue(queue).dead)])[0] for queue in queues
-    )
+    dead = sum(broker.links.call([packed("ZCARD", keys.queue(queue).dead)])[0] for queue in queues)
     (messages,) = broker.links.call([packed("HLEN", keys.messages)])
     sizes["messages"] = messages - dead
     return {name: size for name, size in sizes.items() if size}, _counters(broker, queues)

@@ -22,7 +22,9 @@ from windlass.results import codec
 PATIENT = {"max_retries": 900, "interval_start": 0.02, "interval_step": 0.05, "interval_max": 0.2}
 _BATCH = 50
 _PAGE = 500
-_BULK = frozenset({"plain", "nap", "long", "early", "dies", "poison", "fatal", "reject", "fail", "retry"})
+_BULK = frozenset(
+    {"plain", "nap", "long", "early", "dies", "poison", "fatal", "reject", "fail", "retry"}
+)
 
 
 def batches(calls: Sequence[Call]) -> Iterator[list[Call]]:

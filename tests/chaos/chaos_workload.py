@@ -1,23 +1,23 @@
 """A random workload: calls of every kind, from a seed. Pure: the same seed gives the same calls.
 
-    kind      what it shows
-    plain     a call and nothing else
-    link      a commit and what follows it
-    chain     steps, each in the commit of the one before
-    chord     parts that run side by side, and a body that waits for them
-    retry     tries under one id; each waits for its delay
-    delay     held by the broker until it is due
-    nap       runs for a moment: something to be interrupted
-    long      runs longer than a lease: renewal keeps it
-    fail      an exception, and the call that mourns it
-    early     acks_late=False: never run twice
-    dies      kills its process the first time
-    poison    kills its process every time: a dead letter at the cap
-    fatal     kills its worker every time: likewise, by leases that run out
-    reject    refused by the task: a dead letter
-    revoke    delayed and revoked before it is due: never runs
-    roll      sent at the end: every worker must take some
-    order     one of a burst that becomes ready at once, of mixed priorities
+kind      what it shows
+plain     a call and nothing else
+link      a commit and what follows it
+chain     steps, each in the commit of the one before
+chord     parts that run side by side, and a body that waits for them
+retry     tries under one id; each waits for its delay
+delay     held by the broker until it is due
+nap       runs for a moment: something to be interrupted
+long      runs longer than a lease: renewal keeps it
+fail      an exception, and the call that mourns it
+early     acks_late=False: never run twice
+dies      kills its process the first time
+poison    kills its process every time: a dead letter at the cap
+fatal     kills its worker every time: likewise, by leases that run out
+reject    refused by the task: a dead letter
+revoke    delayed and revoked before it is due: never runs
+roll      sent at the end: every worker must take some
+order     one of a burst that becomes ready at once, of mixed priorities
 """
 
 from __future__ import annotations

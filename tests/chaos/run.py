@@ -1,4 +1,4 @@
-"""`make chaos`: a storm of faults over a random workload, and an auditor that looks for broken promises.
+"""`make chaos`: a storm of faults over a random workload, and an auditor of what came of it.
 
 Prints a line for each fault and a report at the end. Exit code 0: every promise was kept and every
 kind of fault was seen to happen; 1: not.

@@ -1,9 +1,9 @@
-"""A wall clock that jumps: every process with this folder on PYTHONPATH reads its offset from a file.
+"""A wall clock that jumps, in every process that has this folder on PYTHONPATH.
 
 $CHAOS_CLOCK names a file that holds a double, the seconds to be added to the wall clock. It is
 mapped, so a jump is seen by all of them at once, and a look costs nothing. Only what Python code
-asks is shifted: time.time, time.time_ns, datetime.now, today and utcnow, date.today. CLOCK_MONOTONIC is not,
-as it is not on a real machine.
+asks is shifted: time.time, time.time_ns, datetime.now, utcnow and today. CLOCK_MONOTONIC is not, as
+on a real machine; Redis has the true time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _install(path: str) -> None:
 
         @classmethod
         def utcnow(cls):
-            return real.fromtimestamp(shifted(), _datetime.timezone.utc).replace(tzinfo=None)
+            return real.fromtimestamp(shifted(), _datetime.UTC).replace(tzinfo=None)
 
         @classmethod
         def today(cls):
