@@ -37,8 +37,8 @@ def test_a_step_of_a_chain_is_about_one_script_call(app, start_worker, server, l
     start_worker("-c", lanes, lease_s=15)
     client = server.client()
 
-    # A look at the queues costs one more, and is due every ten milliseconds: how many of those there
-    # are depends on the machine's moment, so the best of some chains counts.
+    # A look at the queues costs one more, and is due every ten milliseconds: how many of those
+    # there are depends on the machine's moment, so the best of some chains counts.
     fewest = min(until_within(1.5 * STEPS, lambda: script_calls(app, client)))
     assert fewest <= 1.5 * STEPS
 
