@@ -14,11 +14,11 @@ from windlass.redis_store.connection import (
     elsewhere,
     find_server,
     is_full,
-    is_missing_script,
-    load_commands,
     our_errors,
     server_error,
 )
+from windlass.redis_store.resending import MOST_LOADS, to_send_again
+from windlass.redis_store.scripts import load_commands
 from windlass.redis_store.wire import Refusal, Reply
 
 if TYPE_CHECKING:
@@ -90,12 +90,13 @@ class AsyncLinks:
     async def _try_call(self, commands: Sequence[bytes]) -> list[Reply]:
         async with self._opened().borrow() as wire:
             replies = await wire.exchange(commands)
-            missing = [i for i, reply in enumerate(replies) if is_missing_script(reply)]
-            if missing:
-                again = [commands[i] for i in missing]
-                loads = {load: None for command in again for load in load_commands(command)}
-                answers = await wire.exchange([*loads, *again])
-                for index, answer in zip(missing, answers[len(loads) :], strict=True):
+            for _ in range(MOST_LOADS):
+                again = to_send_again(commands, replies)
+                if not again:
+                    break
+                loads = load_commands()
+                answers = await wire.exchange([*loads, *(commands[index] for index in again)])
+                for index, answer in zip(again, answers[len(loads) :], strict=True):
                     replies[index] = answer
             if any(isinstance(r, Exception) and not is_full(r) for r in replies):
                 # After a failover the same address may lead to the new primary.

@@ -23,7 +23,8 @@ from windlass.errors import (
     OperationalError,
 )
 from windlass.redis_store.address import Address, read_address, safe_url
-from windlass.redis_store.scripts import find
+from windlass.redis_store.resending import MOST_LOADS, to_send_again
+from windlass.redis_store.scripts import load_commands
 from windlass.redis_store.wire import AccessRefusedError, Refusal, Reply, Wire
 
 if TYPE_CHECKING:
@@ -244,12 +245,13 @@ class Link:
         wire = self.open(within_s)
         try:
             replies = _exchange(wire, commands)
-            missing = [i for i, reply in enumerate(replies) if is_missing_script(reply)]
-            if missing:
-                again = [commands[index] for index in missing]
-                loads = {load: None for command in again for load in load_commands(command)}
-                answers = _exchange(wire, [*loads, *again])
-                for index, answer in zip(missing, answers[len(loads) :], strict=True):
+            for _ in range(MOST_LOADS):
+                again = to_send_again(commands, replies)
+                if not again:
+                    break
+                loads = load_commands()
+                answers = _exchange(wire, [*loads, *(commands[index] for index in again)])
+                for index, answer in zip(again, answers[len(loads) :], strict=True):
                     replies[index] = answer
         except (OSError, hiredis.ProtocolError):
             self._lost()
@@ -298,17 +300,6 @@ class Link:
 def _exchange(wire: Wire, commands: Sequence[bytes]) -> list[Reply]:
     wire.send(commands[0] if len(commands) == 1 else b"".join(commands))
     return [wire.try_read() for _ in commands]
-
-
-def is_missing_script(reply: Reply) -> bool:
-    """Whether the server did not know the script."""
-    return isinstance(reply, Refusal) and str(reply).startswith("NOSCRIPT")
-
-
-def load_commands(command: bytes) -> list[bytes]:
-    """Return the SCRIPT LOAD that a packed EVALSHA (`*n $7 EVALSHA $40 <sha> ...`) needs."""
-    sha = command.split(b"\r\n", 5)[4]
-    return [find(sha).load_command]
 
 
 def elsewhere(url: str, reply: Refusal) -> OperationalError:

@@ -17,8 +17,9 @@ import hiredis
 from windlass.errors import BrokerError, ConfigurationError, OperationalError
 from windlass.redis_store.address import Address, read_address
 from windlass.redis_store.connection import our_errors
+from windlass.redis_store.resending import is_missing_script
 from windlass.redis_store.resp import packed
-from windlass.redis_store.scripts import find
+from windlass.redis_store.scripts import load_commands
 from windlass.redis_store.topology import Node, Topology, parse
 from windlass.redis_store.wire import AccessRefusedError, Refusal, Reply, Wire
 
@@ -286,21 +287,24 @@ def redirection(reply: Reply, asked: Address) -> tuple[bool, Node] | None:
 
 def _ask_for(address: Address, command: bytes) -> Reply:
     """Have one command done by a node that is taking over its slot; a refusal is returned."""
-    first: list[bytes] = []
-    words = command.split(b"\r\n", 5)  # *n $7 EVALSHA $40 <sha> ...
-    if words[2] == b"EVALSHA":
-        first.append(find(words[4]).load_command)
-    commands = (*first, packed("ASKING"), command)
+    ask = (packed("ASKING"), command)
     try:
         with our_errors(address.url, address):
             wire = Wire(address)
             try:
-                wire.send(b"".join(commands))
-                return [wire.try_read() for _ in commands][-1]
+                reply = _last_reply(wire, ask)
+                if is_missing_script(reply):
+                    reply = _last_reply(wire, (*load_commands(), *ask))
+                return reply
             finally:
                 wire.close()
     except BrokerError as error:
         return Refusal(f"TRYAGAIN {error}")
+
+
+def _last_reply(wire: Wire, commands: Sequence[bytes]) -> Reply:
+    wire.send(b"".join(commands))
+    return [wire.try_read() for _ in commands][-1]
 
 
 def _refuse_single(address: Address, reply: Refusal) -> None:

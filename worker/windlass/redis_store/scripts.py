@@ -2,6 +2,10 @@
 
 A file starts with its contract; `-- @include name` stands for `lua/lib/name.lua`. Where results are
 kept elsewhere, scripts that store outcomes include `lua/outbox/outcome.lua` instead.
+
+The last line of each names the edition: a digest of all of them. So no two versions of this package
+have a script in common, and since all of an edition are loaded in one transaction, a server knows
+all of them or none: of calls that are sent in one write none is done before one that it depends on.
 Next in the walk: `windlass.redis_store.commands`, which fills in keys and arguments.
 """
 
@@ -12,6 +16,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from windlass.redis_store.keys import Keys
 from windlass.redis_store.resp import Argument, pack
@@ -33,23 +38,28 @@ class Script:
         """Pack one EVALSHA."""
         return pack((b"EVALSHA", self.sha, len(keys), *keys, *args))
 
-    def command_in_full(self, keys: Sequence[bytes], args: Sequence[Argument]) -> bytes:
-        """Pack one EVAL: no server lacks it, so it keeps its place before what follows it.
 
-        An EVALSHA that a server does not know is sent again after the rest of its pipeline.
-        """
-        known = pack((b"EVALSHA", self.sha)).partition(b"\r\n")[2]
-        in_full = pack((b"EVAL", self.source.encode())).partition(b"\r\n")[2]
-        return self.command(keys, args).replace(known, in_full, 1)
-
-    @property
-    def load_command(self) -> bytes:
-        """Pack the SCRIPT LOAD that a server needs once."""
-        return pack((b"SCRIPT", b"LOAD", self.source.encode()))
+def _folder() -> Traversable:
+    return files("windlass.redis_store").joinpath("lua")
 
 
 def _read(path: str) -> str:
-    return files("windlass.redis_store").joinpath("lua", path).read_text(encoding="utf-8")
+    return _folder().joinpath(path).read_text(encoding="utf-8")
+
+
+def _names_in(*path: str) -> list[str]:
+    found = _folder().joinpath(*path).iterdir()
+    return sorted(f.name.removesuffix(".lua") for f in found if f.name.endswith(".lua"))
+
+
+@cache
+def edition() -> str:
+    """Name these scripts as they are: a digest of every file."""
+    digest = hashlib.sha1(usedforsecurity=False)
+    for folder in ("", "lib/", "outbox/"):
+        for name in _names_in(folder):
+            digest.update(f"{folder}{name}\n{_read(f'{folder}{name}.lua')}".encode())
+    return digest.hexdigest()
 
 
 class OutboxScript:
@@ -89,27 +99,20 @@ def _script(name: str, in_outbox: str) -> Script:
         folder = "outbox" if match[1] == in_outbox else "lib"
         return _read(f"{folder}/{match[1]}.lua").rstrip()
 
-    return Script(name, _INCLUDE.sub(included, _read(f"{name}.lua")))
+    source = _INCLUDE.sub(included, _read(f"{name}.lua"))
+    return Script(name, f"{source}-- Edition {edition()}\n")
 
 
 def names() -> list[str]:
     """Names of all scripts."""
-    folder = files("windlass.redis_store").joinpath("lua")
-    return sorted(f.name.removesuffix(".lua") for f in folder.iterdir() if f.name.endswith(".lua"))
+    return _names_in()
 
 
-@cache
-def by_sha() -> dict[bytes, Script]:
-    """All scripts by their SHA-1, to find the one a server does not have."""
-    return {script(name).sha: script(name) for name in names()}
+def load_commands() -> list[bytes]:
+    """Pack the loading of all scripts, those for an outbox too, in one transaction.
 
-
-def find(sha: bytes) -> Script:
-    """Return the script with this SHA-1, one for an outbox too."""
-    known = by_sha().get(sha)
-    return known if known is not None else _outbox_by_sha()[sha]
-
-
-@cache
-def _outbox_by_sha() -> dict[bytes, Script]:
-    return {variant.sha: variant for variant in map(_outbox_variant, names())}
+    None of them is kept: a worker needs a few.
+    """
+    sources = {_script(name, folder).source: None for folder in ("", "outcome") for name in names()}
+    loads = [pack((b"SCRIPT", b"LOAD", source.encode())) for source in sources]
+    return [pack((b"MULTI",)), *loads, pack((b"EXEC",))]
