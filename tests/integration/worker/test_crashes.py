@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from waiting import eventually
-from windlass.control_plane import dead_letters
+from windlass.control_plane import dead_letters, history
 from windlass.exceptions import WorkerLostError
 
 POOLS = ["prefork", "threads", "asyncio"]
@@ -82,18 +82,54 @@ def test_sys_exit_in_a_task_is_its_failure_and_the_slot_lives(app, start_worker)
 
 
 @pytest.mark.parametrize("pool", ["threads", "asyncio"])
-def test_neighbours_of_a_killed_process_run_to_their_end(app, start_worker, marks, pool):
-    start_worker("-c", "4", "-P", pool)
+def test_message_that_kills_its_process_never_takes_its_neighbours_with_it(
+    app, start_worker, marks, pool
+):
+    worker = start_worker("-c", "4", "-P", pool)
     task = "worker_tasks.ahold" if pool == "asyncio" else "worker_tasks.hold"
-    neighbour = app.send_task(task, ["n"])
-    marks.began("n")
+    neighbours = {name: app.send_task(task, [name]) for name in ("n", "m")}
+    for name in neighbours:
+        marks.began(name)
     killer = app.send_task("worker_tasks.die", ["k"])
-    marks.began("n", times=2)
-    marks.go("n")
+    eventually(lambda: "slot_lost" in worker.log(), message="the process dies")
+    for name in neighbours:
+        marks.go(name)
 
-    assert neighbour.get(timeout=20) == "n"
+    assert [each.get(timeout=20) for each in neighbours.values()] == ["n", "m"]
     with pytest.raises(WorkerLostError):
         killer.get(timeout=20)
+    assert [len(marks.lines(f"{name}.began")) for name in neighbours] == [2, 2]
+    # The first crash, which it shared, counts with the second: it ran as often as it may.
+    assert len(marks.lines("k.began")) == 3
+    attempts = history.attempts_of(app.broker, killer.id)
+    assert [(each.end, each.signal) for each in attempts] == [
+        ("suspected", "SIGKILL"), ("crashed", "SIGKILL"), ("crashed", "SIGKILL"),
+    ]  # fmt: skip
+    assert {each.worker.rpartition("-")[0] for each in attempts} == {
+        f"{attempts[0].node}-{worker.pid}"
+    }
+    (letter,) = dead_letters.list_dead(app.broker, "default", 0, 10)
+    assert (letter.id, letter.deliveries) == (killer.id, 3)
+
+
+def test_suspects_run_beside_nothing_and_the_others_go_on(app, start_worker, marks):
+    """While a suspect runs alone, what is new runs in the other process."""
+    start_worker("-c", "4", "-P", "threads")
+    for name in ("a", "b"):
+        app.send_task("worker_tasks.hold", [name])
+    pid = marks.began("a")
+    assert marks.began("b") == pid
+    kill(pid)
+    (first,) = eventually(lambda: [n for n in "ab" if len(marks.pids(f"{n}.began")) == 2])
+    alone = marks.pids(f"{first}.began")[-1]
+
+    fresh = app.send_task("worker_tasks.pid").get(timeout=10)
+    assert fresh != alone
+    other = "b" if first == "a" else "a"
+    assert len(marks.pids(f"{other}.began")) == 1
+    marks.go(first)
+    assert marks.began(other, times=2) != fresh
+    marks.go(other)
 
 
 def test_acks_early_message_is_gone_from_the_broker_before_it_begins(app, start_worker, marks):
