@@ -23,7 +23,7 @@ from broker_state import (
 )
 from builders import make_message
 from redis_server import RedisServer
-from windlass.brokers.base import Delivery, Fetched, FetchRequest, Settlement, StepDone
+from windlass.brokers.base import Delivery, Fetched, FetchRequest, HandBack, Settlement, StepDone
 from windlass.brokers.redis import RedisBroker
 from windlass.control_plane.cordon import cordon
 from windlass.control_plane.depth import read_depths
@@ -270,6 +270,21 @@ def test_one_of_several_messages_of_a_grant_is_left_to_the_ordinary_commit(
     assert settle(broker, succeeded(a)) == []
     fetch(broker, 1)
     assert step(broker, succeeded(b)) is not None
+
+
+def test_a_message_that_was_handed_back_is_nobodys_though_its_grant_has_one_left(
+    broker: RedisBroker,
+) -> None:
+    for name in "ab":
+        first, continuations = chain(f"{name}1", f"{name}2")
+        broker.enqueue([first], continuations=continuations)
+    a, _ = fetch(broker, 2).deliveries
+    settle(broker, HandBack(id=a.id, queue="q", token=a.token))
+    (again,) = fetch(broker, 1).deliveries
+
+    assert again.id == a.id
+    assert step(broker, succeeded(a)) is None
+    assert step(broker, succeeded(again)) is not None
 
 
 def test_a_chord_of_one_is_a_step(broker: RedisBroker) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from windlass.runtime.executor import Executor
     from windlass.runtime.slot_main import Channel
 
+#: Exit code of a process in which the engine itself failed, and no task: its message runs again.
+LANE_FAILED = 70
 #: Takes messages from the channel until it closes, runs them, answers each.
 PoolLoop = Callable[["Channel", "Executor", int], None]
 

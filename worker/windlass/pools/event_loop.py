@@ -7,10 +7,13 @@ read only while there is room, so what is not begun stays in the pipe and can be
 from __future__ import annotations
 
 import asyncio
+import os
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from windlass.pools.base import LANE_FAILED
 from windlass.results import guard
 from windlass.runtime import wire
 from windlass.runtime.outcome import Returned
@@ -91,6 +94,9 @@ class _Lanes:
         except asyncio.CancelledError:
             # Only the supervisor cancels: the lease is lost, and it drops whatever this says.
             channel.answer(begun.seq, 0.0, Returned(counted=False))
+        except Exception:  # the engine's own; unanswered, its lease would be renewed for ever
+            traceback.print_exc()
+            os._exit(LANE_FAILED)
         finally:
             del self._running[begun.seq]
             self._read_permits()

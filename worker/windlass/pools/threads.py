@@ -9,14 +9,12 @@ import traceback
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from windlass.pools.base import LANE_FAILED
 from windlass.runtime import wire
 
 if TYPE_CHECKING:
     from windlass.runtime.executor import Executor
     from windlass.runtime.slot_main import Begun, Channel
-
-#: Exit code of a process one of whose threads ended by an exception that no task is to raise.
-_LANE_FAILED = 70
 
 
 def run(channel: Channel, executor: Executor, lanes: int) -> None:
@@ -54,7 +52,7 @@ def _serve(
         _run_jobs(channel, executor, jobs, free)
     except BaseException:  # a lane less for good would be a slow leak: end the process instead
         traceback.print_exc()
-        os._exit(_LANE_FAILED)
+        os._exit(LANE_FAILED)
 
 
 def _run_jobs(
