@@ -155,13 +155,14 @@ def _write(task: Task[..., Any], request: Context, saving: Saving, settings: Set
     store = _store(task, request)
     if store is None:
         return False
+    saving.is_unsaved = False  # what cannot be written is said once
     payload = b"" if saving.data is None else _encoded(saving.data, request, settings)
     is_ours = store.save(
         request.id or "", request.queue or "", request.token or 0, request.retries, payload
     )
     if not is_ours and task.acks_after_run(settings):
         raise LeaseLostError(request.id or "")
-    saving.is_unsaved, saving.saved_at = False, monotonic()
+    saving.saved_at = monotonic()
     return is_ours
 
 
