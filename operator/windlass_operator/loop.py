@@ -175,6 +175,7 @@ class Loop:
         self._after_survey(world)
         self._histories.follow(world, self._brokers)
         build_views(world, self._brokers, self._histories)
+        self._metrics.queues.views = world.views
         await self._schedules.look(world)
         await self._each(
             (kind, key, self._invalid(kind, key, error, now_s))

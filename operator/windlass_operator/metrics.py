@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from windlass_operator.observed import PoolObserved
 from windlass_operator.pool_status import backlog_of
+from windlass_operator.queue_metrics import QueueMetrics
 from windlass_operator.scaling.decide import ScaleDecision
 
 _POOL = ("namespace", "pool")
@@ -83,6 +84,9 @@ class Metrics:
 
         self._pools = _Pools()
         registry.register(self._pools)
+        #: Is given the views of every tick.
+        self.queues = QueueMetrics()
+        registry.register(self.queues)
         self.ticks = Histogram(
             "windlass_operator_tick_seconds",
             "Duration of a tick.",
