@@ -167,6 +167,17 @@ def raised(error: BaseException, traceback: str, retries: int) -> Raised:
     )
 
 
+def parked_too_long(task: str, who: str) -> tuple[str, bytes]:
+    """Say that nobody knew a task for too long: in words, and as an encoded attempt.
+
+    Args:
+        task: Its name.
+        who: Has made the dead letter.
+    """
+    detail = f"no worker knew task {task!r} for as long as the queue lets it wait (park_limit_s)"
+    return detail, Attempt(end=Ending.BURIED, worker=who, message=clipped(detail)).encode()
+
+
 def clipped(text: str) -> str:
     """Return a text as `Attempt.message` keeps it."""
     return _writable(text[:_MESSAGE_LIMIT])

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from windlass.brokers.base import StoredResult
 from windlass.brokers.publish_retry import PublishRetry
-from windlass.errors import ConfigurationError, WorkerLostError
+from windlass.errors import ConfigurationError, TaskError, WorkerLostError
 from windlass.log import scrub
 from windlass.results import codec
 
@@ -101,13 +101,26 @@ def _memory_broker(address: str, settings: Settings) -> MemoryBroker:
 
 def _lost_result(settings: Settings, task_id: str) -> StoredResult | None:
     """Encode the outcome of a message that became a dead letter because its workers were lost."""
-    kept = settings.task_store_errors_even_if_ignored or not settings.task_ignore_result
-    if not settings.results_enabled or not kept:
-        return None
     error = WorkerLostError(
         f"The worker was lost {settings.max_deliveries} times while it ran this task; the message "
         "is a dead letter."
     )
+    return _dead_result(settings, task_id, error)
+
+
+def parked_result(settings: Settings, task_id: str) -> StoredResult | None:
+    """Encode the outcome of a message that no worker knew the task of for too long."""
+    error = TaskError(
+        "No worker knew this task for as long as its queue allows (park_limit_s); the message is a "
+        "dead letter."
+    )
+    return _dead_result(settings, task_id, error)
+
+
+def _dead_result(settings: Settings, task_id: str, error: TaskError) -> StoredResult | None:
+    kept = settings.task_store_errors_even_if_ignored or not settings.task_ignore_result
+    if not settings.results_enabled or not kept:
+        return None
     about = codec.About(now_ms=round(time.time() * 1000), serializer=settings.result_serializer)
     payload = codec.encode_failure(task_id, error, None, about)
     return StoredResult(payload=payload, ttl_ms=round((settings.result_expires or 0) * 1000))

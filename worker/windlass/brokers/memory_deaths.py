@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from windlass.attempts import parked_too_long
 from windlass.brokers.base import Bury, DeadEnd, StoredResult
 from windlass.brokers.memory_attempts import note_loss, remember
-from windlass.continuations import LOST
+from windlass.continuations import DEAD, LOST
 
 if TYPE_CHECKING:
     from windlass.brokers.memory_queue import MemoryQueue, Stored
@@ -53,3 +54,25 @@ def reap(
 def _bury_lost(store: MemoryStore, queue: MemoryQueue, message: Stored, worker: str) -> None:
     queue.bury(message.id, "max_deliveries", _LEASE_RAN_OUT, worker, store.now_ms)
     store.continuations.ended_without_worker(message, LOST)
+
+
+def bury_parked(
+    store: MemoryStore,
+    queue: MemoryQueue,
+    who: str,
+    result_for: Callable[[str], StoredResult | None],
+) -> int:
+    """Make dead letters of what was parked for longer than the record allows. Returns how many."""
+    limit_ms, now_ms = 1000 * queue.record.get("park_limit_s", 0), store.now_ms
+    over = [(id_, task) for id_, (at, task) in queue.parked.items() if at + limit_ms <= now_ms]
+    if not limit_ms:
+        return 0
+    for id_, task in over:
+        del queue.parked[id_]
+        message, (detail, attempt) = store.messages[id_], parked_too_long(task, who)
+        remember(message, now_ms, attempt)
+        queue.bury(id_, "parked_too_long", detail, who, now_ms)
+        store.store(id_, result_for(id_))
+        store.continuations.ended_without_worker(message, DEAD)
+    store.changed.notify_all()
+    return len(over)

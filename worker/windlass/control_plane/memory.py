@@ -5,14 +5,14 @@ Each function of a sibling hands over to the one of the same name when the broke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from windlass.attempts import Counters
-from windlass.brokers import memory_attempts
-from windlass.brokers.base import ControlMessage, QueueDepth
+from windlass.brokers import memory_attempts, memory_deaths
+from windlass.brokers.base import ControlMessage, QueueDepth, StoredResult
 from windlass.brokers.memory import MemoryBroker
 from windlass.brokers.memory_queue import stamped
 from windlass.messages import FORMAT_VERSION, PREFIX_SIZE, tail_of
@@ -173,3 +173,12 @@ def cordon(broker: MemoryBroker, worker_id: str, ttl_ms: int) -> None:
             store.control.append(ControlMessage(kind="cordon", workers=(worker_id,)))
         store.cordons[worker_id] = store.now_ms + ttl_ms
         store.changed.notify_all()
+
+
+def bury_parked(
+    broker: MemoryBroker, queue: str, who: str, result_for: Callable[[str], StoredResult | None]
+) -> int:
+    """Make dead letters of what was parked for longer than the record allows. Returns how many."""
+    store = broker.store
+    with store.changed:
+        return memory_deaths.bury_parked(store, store.queue(queue), who, result_for)
