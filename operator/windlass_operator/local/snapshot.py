@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from windlass_operator.models.quantities import short_age
+from windlass_operator.models.workerpool import Autoscaling
 from windlass_operator.observe import World
+from windlass_operator.pool_scaling import demand_of
+from windlass_operator.scaling.demand import limits_felt
 from windlass_operator.store import Key, Store
 
 _RATE_OVER_S = 3.0
+#: Whether a limit is felt is said of the queue alone, whatever pool serves it.
+_SIZING = Autoscaling(max_replicas=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +106,7 @@ def _queue_row(
     if view is None or view.depth is None:
         return QueueRow(name=name, words=words)
     depth = view.depth
+    words = words or ", ".join(limits_felt(demand_of(view, _SIZING)))
     return QueueRow(
         name=name,
         waiting=depth.open + depth.parked + depth.blocked,

@@ -263,3 +263,15 @@ def test_schedules_are_fired_while_it_runs(
     assert running.wait() == 0
     marks = (project.folder / "began-7").read_text().splitlines()
     assert len(marks) == 3
+
+
+def test_task_that_no_worker_knows_is_told_and_does_not_keep_workers(up: Up) -> None:
+    """Started for the message, kept until what is parked was looked at, and not started again."""
+    up.app.send_task("shop.not_there", queue="emails")
+    up.says(r"NoCapableWorker: 1 message\(s\) are of tasks that no worker knows: shop.not_there")
+    up.says(r"(?s)ScaledToZero.*0 wanted, 0 there")
+
+    assert up.app.broker is not None
+    assert read_depths(up.app.broker, ["emails"])[0].parked == 1
+    assert up.workers() == []
+    assert up.output().count("ScaledUp: 0 -> 1") == 1
