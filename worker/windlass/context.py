@@ -209,12 +209,13 @@ class Context:
 
     @property
     def idempotency_key(self) -> str:
-        """A key that is the same for every delivery of this try, and new for each retry.
+        """A key that is the same for every run of this call: "id:generation".
 
-        Give it to whatever has an effect outside (a payment, an e-mail): a crash can run the same
-        try twice, and the key tells the other side that it is the same one.
+        Give it to whatever has an effect outside (a payment, an e-mail): a crash or a retry runs
+        the call once more, and the key tells the other side that it is the same one. Replaying a
+        dead letter is an order to do it again: that raises the generation, from 0 on.
         """
-        return f"{self.id}:{self.retries}"
+        return f"{self.id}:{self.generation}"
 
 
 class Frame(msgspec.Struct, frozen=True, eq=False):

@@ -5,6 +5,7 @@ Built in `windlass.sending`, which is next in the walk.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,11 @@ from windlass.messages import Headers, Outgoing
 from windlass.serializers import compression, registry
 from windlass.serializers.base import BODY_PARTS
 
+#: Plans of one key that are kept.
+_KEYS_KEPT = 2000
+
 if TYPE_CHECKING:
+    from windlass.argument_keys import KeyMaker
     from windlass.context import Context
     from windlass.sealing.seals import Seals
     from windlass.settings.model import Settings
@@ -37,6 +42,7 @@ class Plan:
         is_placed: The options name root or parent themselves.
         seals: What signs and encrypts; None: nothing does.
         locks: Makes the locks of unique calls; None: they are not.
+        keys: Makes the keys by which limits count calls; None: they have none.
     """
 
     __slots__ = (
@@ -47,8 +53,10 @@ class Plan:
         "head",
         "headers",
         "is_placed",
+        "keys",
         "limit",
         "locks",
+        "of_keys",
         "pid",
         "seals",
         "settings",
@@ -68,6 +76,8 @@ class Plan:
         self.limit = settings.task_max_size_bytes
         self.compression: str | None = None
         self.locks: Locks | None = None
+        self.keys: KeyMaker | None = None
+        self.of_keys: dict[str, Plan] = {}
         self.seals = sealing_in(settings)
 
     def message(
@@ -78,8 +88,10 @@ class Plan:
         Raises:
             EncodeError: An argument has no representation in the serializer.
             MessageTooLarge: The message is over task_max_size_bytes.
-            ValueError: The call is of a unique task, and its arguments have no key.
+            ValueError: The task has limits for each key, and these arguments have none.
         """
+        if self.keys is not None and (key := self.keys(args, kwargs)) is not None:
+            return self.of_key(key).message(args, kwargs, message_id)
         body = self.encode((args, kwargs, self.embed), BODY_PARTS)
         parent = context.sending_request()
         if self.seals is not None:
@@ -95,7 +107,7 @@ class Plan:
         if len(tail) > self.limit:
             raise self._too_large(len(tail))
         times = self.times
-        message = Outgoing(
+        return Outgoing(
             id=message_id or new_id(),
             queue=times.queue,
             tail=tail,
@@ -105,9 +117,19 @@ class Plan:
             ttl_ms=times.ttl_ms,
             expires_at_ms=times.expires_at_ms,
         )
-        if self.locks is not None:
-            message.unique = self.locks.lock(args, kwargs)
-        return message
+
+    def of_key(self, key: str) -> Plan:
+        """Return the plan of calls with this key of limits."""
+        plan = self.of_keys.get(key)
+        if plan is None:
+            plan = copy.copy(self)
+            plan.keys = None
+            plan.headers = msgspec.structs.replace(self.headers, key=key)
+            plan.head = messages.encode_tail(self.address, plan.headers, b"")
+            if len(self.of_keys) >= _KEYS_KEPT:
+                self.of_keys.clear()
+            self.of_keys[key] = plan
+        return plan
 
     def tail(self, message_id: str, headers: Headers, body: bytes) -> bytes:
         """Build the tail of a message with headers of its own, sealed if that is to be."""
@@ -153,6 +175,7 @@ class Plan:
 
     def place(self, **headers: Any) -> None:
         """Keep root and parent as the options say, and change other headers."""
+        self.of_keys = {}
         self.headers = msgspec.structs.replace(self.headers, **headers)
         self.head = messages.encode_tail(self.address, self.headers, b"")
         self.is_placed = True

@@ -41,7 +41,7 @@ def send(app: Windlass, call: Call) -> AsyncResult[Any]:
     Raises:
         OperationalError: The broker could not be reached, after the retries that were asked for.
     """
-    outgoing = sending.build(app, *call)
+    outgoing = sending.build(app, *call, locks=True)
     if outgoing.unique is not None:
         return _send_locked(app, [call], [outgoing])[0]
     app.broker.enqueue([outgoing], retry_of(app, call.options))
@@ -52,7 +52,7 @@ def send(app: Windlass, call: Call) -> AsyncResult[Any]:
 
 async def asend(app: Windlass, call: Call) -> AsyncResult[Any]:
     """Send one call without blocking the event loop."""
-    outgoing = sending.build(app, *call)
+    outgoing = sending.build(app, *call, locks=True)
     if outgoing.unique is not None:
         return (await _asend_locked(app, [call], [outgoing]))[0]
     await app.broker.aenqueue([outgoing], retry_of(app, call.options))
@@ -120,6 +120,8 @@ def build_all(app: Windlass, calls: Sequence[Call]) -> list[Outgoing]:
         task_id = options.get("task_id")
         message = plan.message(args, kwargs, task_id or new_id)
         message.once = bool(task_id)
+        if plan.locks is not None:
+            message.unique = plan.locks.lock(args, kwargs)
         messages.append(message)
     return messages
 

@@ -51,7 +51,7 @@ def origin() -> str:
     return f"{os.getpid()}@{_host()}"
 
 
-def build(
+def build(  # noqa: PLR0913 - the fields of a Call, and one thing more
     app: Windlass,
     name: str,
     task: Task[..., Any] | None,
@@ -59,6 +59,8 @@ def build(
     kwargs: Mapping[str, Any],
     options: Mapping[str, Any],
     checks: bool = True,
+    *,
+    locks: bool = False,
 ) -> Outgoing:
     """Build the message of one call.
 
@@ -70,9 +72,11 @@ def build(
         kwargs: Keyword arguments.
         options: See `windlass.call_options.CallOptions`.
         checks: Check the arguments against the task's signature.
+        locks: A call of a unique task gets its lock; what a commit sends has none.
 
     Raises:
         TypeError: The arguments do not fit the task, or an option is unknown or ill-typed.
+        ValueError: The task is unique, and these arguments have no key.
         EncodeError: An argument has no representation in the serializer.
         MessageTooLarge: The message is over task_max_size_bytes.
     """
@@ -84,6 +88,8 @@ def build(
     message = plan.message(args, kwargs, task_id)
     if task_id:
         message.once = True
+    if locks and plan.locks is not None:
+        message.unique = plan.locks.lock(args, kwargs)
     return message
 
 
@@ -187,6 +193,11 @@ def _make_plan(
         from windlass import uniqueness  # noqa: PLC0415
 
         plan.locks = uniqueness.locks_of(name, task, call, options)
+    if task is not None and task.limit_key is not None:
+        # Few tasks have limits.
+        from windlass import limit_options  # noqa: PLC0415
+
+        plan.keys = limit_options.key_maker(task)
     return plan
 
 
@@ -257,6 +268,12 @@ def _embed(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_data(option: str, signature: Any) -> dict[str, Any]:
+    own = signature.get("options") if isinstance(signature, Mapping) else None
+    if own and not call_options.UNIQUE.isdisjoint(own):
+        # Few calls are unique.
+        from windlass import uniqueness  # noqa: PLC0415
+
+        uniqueness.refuse(own, f"a {option}", "Have the task itself send it.")
     if not isinstance(signature, Mapping) or "task" not in signature:
         text = f"{option} must be a signature, such as add.s(2), or a list of them: {signature!r}."
         raise TypeError(text)

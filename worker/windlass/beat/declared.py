@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from windlass import plans, schedules, sending
+from windlass import plans, schedules, sending, uniqueness
 from windlass.beat.entry import CatchUp, Entry, Overlap
 from windlass.beat.timing import LOCAL, Cron, Every, Sun, Timing, find_zone
 from windlass.errors import ConfigurationError, ScheduleError, WindlassError, nearest
@@ -123,6 +123,7 @@ def _call(
         if options.get(option) is not None:
             text = f"option {option!r} makes no sense for a task that is sent again and again."
             raise ScheduleError(text)
+    uniqueness.refuse(options, "a schedule's runs", "Say overlap='Forbid' or 'Replace'.")
     args, kwargs = raw.get("args") or (), raw.get("kwargs") or {}
     outgoing = sending.build(app, name, app.tasks.find(name), args, kwargs, options)
     if outgoing.expires_at_ms is not None:

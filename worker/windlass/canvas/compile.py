@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from windlass import sending, signals
+from windlass import call_options, sending, signals
 from windlass.canvas.names import GATHER
 from windlass.canvas.unfold import Fork, Item, Items, Step, width
 from windlass.continuations import Continuation, Hole, Release
-from windlass.errors import EncodeError, MessageTooLarge
+from windlass.errors import ConfigurationError, EncodeError, MessageTooLarge
 from windlass.messages import Outgoing, Then
 from windlass.publishing import Call
 from windlass.released import make_release
@@ -146,12 +146,17 @@ class Compiler:
         hole = entry.hole
         if hole is not None and step.is_sealed:
             hole = hole._replace(takes="nothing")
+        options = step.sig["options"]
         try:
+            if options and not call_options.UNIQUE.isdisjoint(options):
+                _refuse_unique(options)
             return self._message(step, hole, entry, then)
         except EncodeError as error:
             raise EncodeError(f"{_named(step)}: {error}") from error
         except TypeError as error:
             raise TypeError(f"{_named(step)}: {error}") from error
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{_named(step)}: {error}") from error
 
     def _message(self, step: Step, hole: Hole | None, entry: Entry, then: Then | None) -> Out:
         sig = step.sig
@@ -176,6 +181,11 @@ class Compiler:
             group_index=None if step.group is None else step.group[1],
             then=then,
         )
+        if plan.keys is not None:
+            # Few tasks have limits.
+            from windlass.limit_options import key_ahead  # noqa: PLC0415
+
+            headers.key = key_ahead(plan.keys, args, kwargs, is_fed=is_fed)
         if self._stamps:
             headers.stamps = {**self._stamps, **(headers.stamps or {})}
             headers.stamped_headers = sorted(headers.stamps)
@@ -262,6 +272,13 @@ def _gathering(fork: Fork) -> Step:
     step = Step(sig, (*last.place, "the values of a group"))
     step.goes_with = last.goes_with or last.sig
     return step
+
+
+def _refuse_unique(options: Mapping[str, Any]) -> None:
+    # Few calls are unique.
+    from windlass.uniqueness import refuse  # noqa: PLC0415
+
+    refuse(options, "a task in a workflow", "Send that task alone, or leave the option out.")
 
 
 def _named(step: Step) -> str:
