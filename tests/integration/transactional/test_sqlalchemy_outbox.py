@@ -227,6 +227,17 @@ def _first(app: Windlass, request: FetchRequest) -> Any:
     return next(iter(fetched.deliveries), None) if fetched else None
 
 
+def test_a_unique_task_is_one_also_by_way_of_the_outbox(app: Windlass, engine: Engine) -> None:
+    app.task(name="shop.sync", unique="queued")(lambda shop: None)
+    with Session(engine) as session, session.begin():
+        outbox = Outbox(app)
+        first, *_ = [outbox.enqueue(session, app.tasks["shop.sync"], "a").id for _ in range(3)]
+    relay(app, engine).run_once()
+
+    assert [id_ for id_, _ in sent(app)] == [first]
+    assert rows(engine) == 0
+
+
 def test_what_is_wrong_with_a_call_is_said_before_the_commit(app: Windlass, engine: Engine) -> None:
     outbox, task = Outbox(app), app.tasks["shop.receipt"]
     with Session(engine) as session:

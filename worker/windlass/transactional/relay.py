@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
-from windlass import events
+from windlass import claiming, events
 from windlass.errors import BrokerError, WindlassError
 from windlass.log import get_logger
+from windlass.messages import Outgoing
 from windlass.transactional.rows import Row, message_in
 
 if TYPE_CHECKING:
@@ -125,12 +126,21 @@ class Relay:
                     events.OUTBOX_ROW_SET_ASIDE, task=row.task, message_id=row.id, reason=str(error)
                 )
         try:
-            self._app.broker.enqueue(messages)
+            self._publish(messages)
         except BrokerError:
             self._store.give_up(self._holder)
             raise
         self._store.delete(self._holder, good)
         return Summary(len(good), bad, len(claimed) == self._batch)
+
+    def _publish(self, messages: Sequence[Outgoing]) -> None:
+        plain = [message for message in messages if message.unique is None]
+        if plain:
+            self._app.broker.enqueue(plain)
+        locked = [message for message in messages if message.unique is not None]
+        if locked:
+            sent = claiming.Sent(self._app, [], locked)
+            self._app.broker.enqueue_unique(locked, result_for=sent.result_for)
 
     def run(self) -> None:
         """Publish until `stop` is called; a broker or database that is away is waited for."""

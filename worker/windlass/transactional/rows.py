@@ -11,6 +11,7 @@ import msgspec
 from windlass import sending
 from windlass.errors import DecodeError
 from windlass.messages import Outgoing, check_queue_name, open_envelope
+from windlass.plans import sealing_in
 from windlass.publishing import Call
 from windlass.signatures import Signature
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from windlass.app import Windlass
     from windlass.task import Task
 
+#: Locks under which a message takes the arguments of a later one.
+_MERGED = frozenset({"debounce", "throttle"})
 #: Expired whatever the clock says.
 _LONG_AGO_MS = 1
 
@@ -59,12 +62,21 @@ def make_row(
         kwargs: Keyword arguments.
 
     Raises:
-        TypeError: The arguments do not fit the task, or it is a chain, group or chord.
+        TypeError: The arguments do not fit the task, it is a chain, group or chord, or it is
+            debounced while messages are signed.
         EncodeError: An argument has no representation in the serializer.
         MessageTooLarge: The message is over task_max_size_bytes.
     """
     call = _call(app, task, args, kwargs)
-    outgoing = sending.build(app, *call)
+    outgoing = sending.build(app, *call, locks=True)
+    unique = outgoing.unique
+    if unique is not None and unique.until in _MERGED and sealing_in(app.conf.current) is not None:
+        text = (
+            f"Task {call.name!r} is debounced or throttled, and messages are signed or encrypted: "
+            "a later call would have to be sealed for the id of the one that waits, which a relay "
+            "cannot do. Expected another way to send it, such as delay_on_commit."
+        )
+        raise TypeError(text)
     return Row(outgoing.id, call.name, outgoing.queue, _encode(outgoing), round(time.time() * 1000))
 
 
@@ -82,6 +94,7 @@ def message_in(row: Row, now_ms: int) -> Outgoing:
         raise DecodeError(f"The row holds no message of this version: {error}.") from error
     waited_ms = max(0, now_ms - row.created_ms)
     outgoing.id = row.id
+    outgoing.once = True  # it may be here for the second time
     if outgoing.delay_ms is not None:
         outgoing.delay_ms = max(0, outgoing.delay_ms - waited_ms) or None
     if outgoing.ttl_ms is not None:
