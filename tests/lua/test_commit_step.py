@@ -124,6 +124,18 @@ def test_a_chain_of_steps_ends_and_leaves_nothing(broker: RedisBroker) -> None:
     assert leftovers(broker) == []
 
 
+def test_the_continuation_that_the_released_message_feeds_is_looked_after_from_now(
+    broker: RedisBroker,
+) -> None:
+    a = begin(broker, "a", "b", "c")
+    at(broker, NOW + 5_000)
+
+    assert step(broker, succeeded(a)) is not None
+    assert read(broker, "ZRANGE", broker.keys.thens, 0, -1, "WITHSCORES") == [
+        b"k-c", str(NOW + 5_000).encode(),
+    ]  # fmt: skip
+
+
 def test_the_grant_that_goes_on_is_renewed_reaped_and_fences(broker: RedisBroker) -> None:
     a = begin(broker, "a", "b", "c")
     at(broker, NOW + 10_000)
@@ -253,7 +265,7 @@ def test_several_messages_or_parts_are_left_to_the_ordinary_commit(
     made = wait_for(header, release("x"), *([release("y")] if len(header) == 1 else []))
     messages = [member(id_, made.then(i)) for i, id_ in enumerate(header)]
     broker.enqueue(messages, continuations=[made])
-    a, *_ = fetch(broker).deliveries
+    a, *_ = [fetch(broker, 1).deliveries[0] for _ in header]
 
     assert step(broker, succeeded(a)) is None
 

@@ -179,11 +179,17 @@ class Link:
         return wire
 
     def plain_wire(self) -> Wire | None:
-        """Return the socket if it is connected, not encrypted and its server the only one."""
+        """Return the socket if it is connected, not encrypted and its server the only one.
+
+        To be used at once: it counts as used now.
+        """
         wire = self._wire
         if wire is None or self._route is not None or self._pid != os.getpid():
             return None
-        return wire if wire.is_plain and wire.fileno() >= 0 else None
+        if not wire.is_plain or wire.fileno() < 0:
+            return None
+        self._used_at = monotonic()
+        return wire
 
     def _connect(self, within_s: float | None) -> Wire:
         route = self._route
