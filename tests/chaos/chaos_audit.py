@@ -3,14 +3,15 @@
     promise           what is checked
     unsent            every call of the workload returned
     lost              a call that was sent has its outcome, or is a dead letter that had to be one
-    committed-twice   one message of each follow-up, and it follows from the run whose outcome is stored
+    committed-twice   a follow-up is one message, and follows from the run whose outcome is stored
     outcome-changed   an outcome that was seen is the one that is there at the end
     outcome-unrun     an outcome was made by a run that ended
-    run-twice         two runs of one delivery; a second run without a cause; acks_late=False run twice
+    run-twice         no two runs of one delivery, nor of acks_late=False; a second run has a cause
     dead              dead letters are those that had to be, for the reason that they had to be
     revoked           what was revoked before it was due has not run
     too-early         nothing runs before its delay is over
     order             of what was ready together, the urgent first, then in the order of sending
+    limit             runs at once, and runs that begin in any window, are within the limits
     left-behind       at rest the broker holds nothing; counters agree with what was sent
     idle              at the end every worker takes work: no cordon outlives its time
     fault             each kind of fault was seen to happen
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import chaos_checks as checks
+import chaos_limits as limits
 import chaos_log as log
 from chaos_history import Finding, History, history
 
@@ -39,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     checks.revoked_do_not_run,
     checks.nothing_is_early,
     checks.order_is_kept,
+    limits.hold,
     checks.nothing_is_left_behind,
     checks.nobody_is_idle,
     checks.faults_happened,

@@ -1,20 +1,19 @@
 """What is done to the system, and when: a plan from a seed. Pure; `chaos_deeds` carries it out.
 
-kind          what is done                                                 on a real cluster
-kill_worker   SIGKILL of the supervisor and all its processes              node lost, OOM kill of a pod
-kill_head     SIGKILL of the supervisor alone; slots run on for a moment   OOM kill of process 1
-kill_slot     SIGKILL of one process of tasks                              OOM kill of a task
-freeze        SIGSTOP of all its processes for longer than a lease         a paused VM, swapping
-freeze_head   SIGSTOP of the supervisor alone, likewise: slots run on      a starved process
-drain         SIGTERM, and another worker in its place                     a rolling deploy, an eviction
-redis_kill    SIGKILL of redis-server, and its start                       the broker's pod is lost
-redis_pause   SIGSTOP of redis-server for a moment                         a slow disk, a fork
-cut           every connection of workers and senders is reset             a proxy or a NAT restarts
-lost_reply    Redis does it, and its answer is lost with the connection    a reset at a bad moment
-slow          bytes come late and in small pieces                          a bad link
-partition     bytes do not come at all, for longer than a lease            a network split
-clock         the wall clock of workers jumps by hours                     NTP, a restored VM
-cordon        an operator cordons a worker, is killed, and never renews it the operator is lost
+kill_worker  SIGKILL of the supervisor and all its processes: a node lost, a pod out of memory
+kill_head    SIGKILL of the supervisor alone; slots run on for a moment
+kill_slot    SIGKILL of one process of tasks
+freeze       SIGSTOP of all its processes for longer than a lease: a paused VM, swapping
+freeze_head  SIGSTOP of the supervisor alone, likewise: its slots run on
+drain        SIGTERM, and another worker in its place: a rolling deploy, an eviction
+redis_kill   SIGKILL of redis-server, and its start
+redis_pause  SIGSTOP of redis-server for a moment: a slow disk, a fork
+cut          every connection of workers and senders is reset
+lost_reply   Redis does it, and its answer is lost with the connection
+slow         bytes come late and in small pieces
+partition    bytes do not come at all, for longer than a lease
+clock        the wall clock of workers jumps by hours: NTP, a restored VM
+cordon       an operator cordons a worker, and is never heard of again
 """
 
 from __future__ import annotations

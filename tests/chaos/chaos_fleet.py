@@ -14,7 +14,7 @@ from struct import pack
 
 import psutil
 
-from chaos_workload import POISON_CAP
+from chaos_workload import LIMITS, POISON_CAP
 
 HERE = Path(__file__).parent
 #: Deliveries after which a message is a dead letter: out of reach of any storm.
@@ -26,7 +26,7 @@ class Post:
     """A place in the fleet: what runs there, incarnation after incarnation."""
 
     flags: tuple[str, ...]
-    queues: str = "main,poison"
+    queues: str = "main,poison,narrow"
 
 
 #: Two that share the work, with different pools, and one that has the ordered queue to itself.
@@ -74,7 +74,6 @@ class Fleet:
         }
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * len(posts)
         self._incarnations = [0] * len(posts)
-        self._orphans: list[psutil.Process] = []
         #: Worker -> its exit status.
         self.ends: dict[str, int] = {}
         self._over = threading.Event()
@@ -104,9 +103,7 @@ class Fleet:
     def tree(self, place: int) -> list[psutil.Process]:
         """The supervisor, the zygote, the slots."""
         head = self.process(place)
-        found = [head, *head.children(recursive=True)]
-        self._orphans += found[1:]
-        return found
+        return [head, *head.children(recursive=True)]
 
     def slots(self, place: int) -> list[psutil.Process]:
         """The processes that run tasks: the zygote's children."""
@@ -132,9 +129,10 @@ class Fleet:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         each.kill()
                 process.wait()
-        for orphan in self._orphans:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                orphan.kill()
+        for orphan in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if orphan.environ().get("CHAOS_CLOCK") == str(self._clock):
+                    orphan.kill()
 
     def _keep(self) -> None:
         while not self._over.wait(0.1):
@@ -174,4 +172,9 @@ RECORDS = {
     "main": {"max_deliveries": PLENTY},
     "order": {"max_deliveries": PLENTY},
     "poison": {"max_deliveries": POISON_CAP},
+    "narrow": {
+        "max_deliveries": PLENTY,
+        "rate_limit": f"{LIMITS['narrow'].per_second}/s",
+        "max_concurrency": LIMITS["narrow"].at_once,
+    },
 }

@@ -1,7 +1,8 @@
 """Engines with a known fault, each of which the suite has to catch: the suite is itself tested.
 
 A mutant is a few edits of a COPY of the package, never of the tree. Most are one line of a script.
-An edit that finds nothing to change is an error: the engine has changed, and the mutant must follow.
+An edit that finds nothing to change is an error: the engine has changed, and the mutant must
+follow.
 """
 
 from __future__ import annotations
@@ -175,8 +176,20 @@ MUTANTS = (
     ),
     Mutant(
         name="what is due later runs too early",
-        edits=(Edit(_LUA + "fetch.lua", "key(q, 14), '-inf', now,", "key(q, 14), '-inf', now + 700,"),),
+        edits=(Edit(_LUA + "fetch.lua", "key(q, 14), '-inf', now,",
+                    "key(q, 14), '-inf', now + 700,"),),
         caught_as=frozenset({"too-early"}), faults="none", mix="delay=1,retry=1", seconds=2.0,
+    ),
+    Mutant(
+        name="limits of tasks are not looked at",
+        edits=(Edit(_LUA + "fetch.lua", "local limiter_ = redis.call(",
+                    "local limiter_ = false and redis.call("),),
+        caught_as=frozenset({"limit"}), faults="none", mix="rated=1,few=1,keyed=2", seconds=2.0,
+    ),
+    Mutant(
+        name="limits of queues are not looked at",
+        edits=(Edit(_LUA + "fetch.lua", "caps[q] = queue_gate(", "caps[q] = nil and queue_gate("),),
+        caught_as=frozenset({"limit"}), faults="none", mix="narrow=1", seconds=2.0,
     ),
     Mutant(
         name="lower priorities go first",

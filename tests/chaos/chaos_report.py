@@ -11,6 +11,8 @@ import msgspec
 
 from chaos_audit import Verdict
 from chaos_history import History
+from chaos_limits import busiest_second, counted_runs, most_at_once
+from chaos_workload import LIMITS
 
 if TYPE_CHECKING:
     from chaos_run import Plan
@@ -51,6 +53,7 @@ def figures(plan: Plan, verdict: Verdict, logs: str) -> dict[str, Any]:
         "dead_letters": dict(Counter(d.reason for d in found.dead.values())),
         "early_without_outcome": sum(found.outcome(c.id) is None for c in early),
         "jumped_clock_runs": _jumped(found),
+        "limits": _limits(found),
         "faults": dict(Counter(f.what for f in found.faults).most_common()),
         "recovery_s": _recovery(found),
         "fenced_runs": _fenced(found),
@@ -63,6 +66,16 @@ def figures(plan: Plan, verdict: Verdict, logs: str) -> dict[str, Any]:
 def _span(found: History) -> float:
     times = [run.start.at for run in found.runs.values()]
     return round(max(times) - min(times), 1) if times else 0.0
+
+
+def _limits(found: History) -> dict[str, str]:
+    """Kind and key -> what was used of its limit at most."""
+    return {
+        f"{what} {key}".strip(): f"{most_at_once(runs)[0]} at once, "
+        f"{busiest_second([run.start.at for run in runs])} in a second, of {len(runs)} "
+        f"(limit: {LIMITS[what].at_once or '-'} at once, {LIMITS[what].per_second or '-'} a second)"
+        for (what, key), runs in sorted(counted_runs(found).items())
+    }
 
 
 def _fenced(found: History) -> int:
@@ -108,6 +121,8 @@ def _text(facts: dict[str, Any], verdict: Verdict) -> str:
     for what, count in facts["faults"].items():
         gap = facts["recovery_s"].get(what, {})
         lines.append(f"| {what} | {count} | {gap.get('median', '-')}, {gap.get('most', '-')} |")
+    lines += ["", "| limited | used at most |", "|---|---|"]
+    lines += [f"| {name} | {text} |" for name, text in facts["limits"].items()]
     lines += ["", f"Calls by kind: {_pairs(facts['by_kind'])}"]
     lines += [f"Dead letters by reason: {_pairs(facts['dead_letters'])}", ""]
     if not verdict.findings:

@@ -9,7 +9,8 @@ from windlass.control_plane.depth import list_queues
 from windlass.redis_store.resp import packed
 
 _SIZES = {"leased": "HLEN", "leases": "ZCARD", "grants": "HLEN", "left": "HLEN",
-          "scheduled": "ZCARD", "parked": "HLEN", "condemned": "SCARD"}  # fmt: skip
+          "scheduled": "ZCARD", "parked": "HLEN", "condemned": "SCARD", "blocked": "HLEN",
+          "line": "ZCARD", "turns": "ZCARD"}  # fmt: skip
 _EVERYTHING = 1_000_000
 
 
@@ -29,6 +30,7 @@ def at_rest(broker: Any) -> tuple[dict[str, int], list[tuple[str, str, int]]]:
             names.append(f"{queue}:r{priority}")
             calls.append(packed("LLEN", ready))
     sizes = dict(zip(names, broker.links.call(calls), strict=True)) if calls else {}
+    sizes["holds"] = broker.links.call([packed("HLEN", keys.holds)])[0]
     sizes["thens"] = broker.links.call([packed("ZCARD", keys.thens)])[0]
     dead = sum(broker.links.call([packed("ZCARD", keys.queue(queue).dead)])[0] for queue in queues)
     (messages,) = broker.links.call([packed("HLEN", keys.messages)])

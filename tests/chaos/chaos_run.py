@@ -79,6 +79,7 @@ class ChaosRun:
         self._folder = folder
         self._started = monotonic()
         self.log_path = folder / "log.jsonl"
+        self.log_path.unlink(missing_ok=True)
         self.book = Logbook(self.log_path)
         config = {"appendonly": "no"}
         if plan.fsync != "no":
@@ -214,14 +215,17 @@ class ChaosRun:
         Outcomes may be missing then: calls that are acknowledged at start have none where their
         worker was lost.
         """
-        seen = 0
+        seen, busy, left = 0, 0, {}
         while monotonic() < deadline and seen < 3:
             try:
                 busy = sum(worker.busy for worker in heartbeats.read_workers(self.admin.broker))
-                seen = 0 if busy or at_rest(self.admin.broker)[0] else seen + 1
+                left = at_rest(self.admin.broker)[0]
+                seen = 0 if busy or left else seen + 1
             except BrokerError:
                 seen = 0
             time.sleep(0.1)
+        if seen < 3:
+            self.say(f"no rest: {busy} run, and the broker holds {left}")
 
     def _call_the_roll(self) -> None:
         """Send work until each worker has done some: a cordon, or a fault, must not last."""

@@ -23,8 +23,9 @@ PATIENT = {"max_retries": 900, "interval_start": 0.02, "interval_step": 0.05, "i
 _BATCH = 50
 _PAGE = 500
 _BULK = frozenset(
-    {"plain", "nap", "long", "early", "dies", "poison", "fatal", "reject", "fail", "retry"}
-)
+    {"plain", "nap", "long", "early", "dies", "poison", "fatal", "reject", "fail", "retry",
+     "rated", "few", "keyed", "narrow"}
+)  # fmt: skip
 
 
 def batches(calls: Sequence[Call]) -> Iterator[list[Call]]:
@@ -57,6 +58,12 @@ class Sender:
         self._watcher = watcher
         self._most = most
         self.sent = 0
+
+        # The key of a call is computed by who sends it, from the task's declaration.
+        @app.task(name="chaos_tasks.keyed", limit_key="{key}", max_concurrency_per_key=1)
+        def keyed(n: int, role: str, ms: float, key: str) -> None: ...
+
+        self._keyed = keyed
         #: Numbers of roll calls are above those of the workload.
         self._last = 10_000_000
 
@@ -110,6 +117,7 @@ class Sender:
                     burst=call.burst,
                     priority=call.priority,
                     queue=call.queue,
+                    key=call.key,
                 )
                 for call in calls
             )
@@ -131,17 +139,19 @@ class Sender:
         self.sent += len(calls)
 
     def _simple(self, call: Call) -> Any:
-        task = {"plain": "work", "nap": "work", "long": "work", "retry": "again", "dies": "die_once",
-                "roll": "work"}  # fmt: skip
+        others = {"retry": "again", "dies": "die_once"}
         args: dict[str, list[Any]] = {
             "retry": [call.n, call.size, call.delay_s],
             "early": [call.n, call.ms],
         }
-        name = task.get(call.what, call.what)
+        is_work = call.what in ("plain", "nap", "long", "roll", "narrow")
+        name = "work" if is_work else others.get(call.what, call.what)
         given = args.get(call.what, [call.n])
-        if name == "work":
+        if name in ("work", "rated", "few", "keyed"):
             given = [call.n, "work", call.ms]
         signature = self._app.signature(f"chaos_tasks.{name}", args=given)
+        if call.what == "keyed":
+            signature = self._keyed.s(*given, call.key)
         if call.what == "fail":
             signature.link_error(self._after("mourn", call.n))
         return signature.set(task_id=call.id, queue=call.queue, priority=call.priority)

@@ -17,6 +17,7 @@ from typing import Any
 
 import chaos_log
 from chaos_log import End, Logbook, Start, now
+from chaos_workload import LIMITS
 from windlass import Windlass
 from windlass.exceptions import Reject
 
@@ -71,6 +72,26 @@ def after(self, parents, n, role, ms=0):
     """What follows: a link, a step of a chain, the body of a chord."""
     parents = parents if isinstance(parents, list) else [parents]
     return _run(self, n, role, parents, ms)
+
+
+@app.task(bind=True, rate_limit=f"{LIMITS['rated'].per_second}/s")
+def rated(self, n, role, ms):
+    return _run(self, n, role, [], ms)
+
+
+@app.task(bind=True, max_concurrency=LIMITS["few"].at_once)
+def few(self, n, role, ms):
+    return _run(self, n, role, [], ms)
+
+
+@app.task(
+    bind=True,
+    limit_key="{key}",
+    max_concurrency_per_key=LIMITS["keyed"].at_once,
+    fair_share=True,
+)
+def keyed(self, n, role, ms, key):
+    return _run(self, n, role, [], ms)
 
 
 @app.task(bind=True, max_retries=None)

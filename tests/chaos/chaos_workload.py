@@ -16,6 +16,10 @@ poison    kills its process every time: a dead letter at the cap
 fatal     kills its worker every time: likewise, by leases that run out
 reject    refused by the task: a dead letter
 revoke    delayed and revoked before it is due: never runs
+rated     of a task with a rate limit, of all workers together
+few       of a task of which so many run at once
+keyed     likewise, for each key by itself; keys take turns
+narrow    in a queue with both limits
 roll      sent at the end: every worker must take some
 order     one of a burst that becomes ready at once, of mixed priorities
 """
@@ -27,8 +31,9 @@ from dataclasses import dataclass, field
 
 #: Kind -> weight in the mix. "long" and "order" come in places of their own.
 MIX = {
-    "plain": 30, "link": 20, "chain": 8, "chord": 5, "retry": 8, "delay": 6, "nap": 10, "fail": 4,
-    "early": 4, "dies": 0.3, "poison": 0.2, "fatal": 0.02, "reject": 1, "revoke": 2,
+    "plain": 30, "link": 20, "chain": 8, "chord": 5, "retry": 8, "delay": 6, "nap": 6, "fail": 4,
+    "early": 4, "rated": 3, "few": 2, "keyed": 3, "narrow": 2, "dies": 0.3, "poison": 0.2,
+    "fatal": 0.02, "reject": 1, "revoke": 2,
 }  # fmt: skip
 #: Dead letters are what these become; everything else must end with an outcome.
 DEADLY = frozenset({"poison", "fatal", "reject"})
@@ -37,6 +42,31 @@ KILLERS = frozenset({"dies", "poison", "fatal"})
 #: Crashes after which a message of the queue "poison" is a dead letter.
 POISON_CAP = 3
 ORDER_BURST = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """What all workers together hold to.
+
+    Attributes:
+        per_second: Runs that may begin; 0 for no such limit.
+        at_once: Runs at once, of each key where there is one; 0 for no such limit.
+    """
+
+    per_second: int = 0
+    at_once: int = 0
+
+
+#: Kind -> its limit.
+LIMITS = {
+    "rated": Limit(per_second=40),
+    "few": Limit(at_once=2),
+    "keyed": Limit(at_once=1),
+    "narrow": Limit(per_second=60, at_once=2),
+}
+#: In so many clumps what has a limit is sent.
+_CLUMPS = 8
+_KEYS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +84,7 @@ class Call:
         burst: Of kind order.
         priority: 0 to 9.
         queue: Where it goes.
+        key: What it is limited by.
     """
 
     n: int
@@ -66,6 +97,7 @@ class Call:
     burst: int = 0
     priority: int = 0
     queue: str = "main"
+    key: str = ""
 
     @property
     def messages(self) -> int:
@@ -106,7 +138,10 @@ def workload(seed: int, shape: Shape) -> list[Call]:
     drawn[: len(kinds)] = kinds[: len(drawn)]
     chance.shuffle(drawn)
     for place, kind in enumerate(drawn):
-        calls.append(_call(chance, len(calls), kind, place / max(1, rest), shape))
+        at = place / max(1, rest)
+        if kind in LIMITS:  # many at once: a limit that is never reached shows nothing
+            at = int(at * _CLUMPS) / _CLUMPS
+        calls.append(_call(chance, len(calls), kind, at, shape))
     for burst in range(shape.bursts):
         at = (burst + 0.5) / shape.bursts
         calls += [
@@ -128,9 +163,13 @@ def _call(
         delay_s=_delay_s(chance, kind),
         size=_size(chance, kind),
         burst=burst,
-        queue={"order": "order", "poison": "poison", "fatal": "poison"}.get(kind, "main"),
+        queue=_QUEUES.get(kind, "main"),
+        key=chance.choice(_KEYS) if kind == "keyed" else "",
         priority=chance.choice((0, 0, 3, 6, 9)) if kind == "order" else chance.choice((0, 0, 0, 5)),
     )
+
+
+_QUEUES = {"order": "order", "poison": "poison", "fatal": "poison", "narrow": "narrow"}
 
 
 def _duration_ms(chance: random.Random, kind: str, shape: Shape) -> float:
@@ -138,6 +177,8 @@ def _duration_ms(chance: random.Random, kind: str, shape: Shape) -> float:
         return shape.lease_s * 1600
     if kind == "nap":
         return round(chance.uniform(20, shape.nap_ms), 1)
+    if kind in LIMITS:
+        return round(chance.uniform(0, 20), 1)
     if kind == "early":
         return round(chance.uniform(0, shape.nap_ms / 4), 1)
     return chance.choice((0, 0, 0, 0, 0, 0, 0, 5))

@@ -7,6 +7,7 @@ kind of fault was seen to happen; 1: not.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -58,6 +59,7 @@ def plan_of(given: argparse.Namespace) -> Plan:
 def main() -> int:
     """Run once."""
     given = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # everything is ended then too
     with tempfile.TemporaryDirectory(prefix="windlass-chaos-") as folder:
         place = given.keep or Path(folder)
         place.mkdir(parents=True, exist_ok=True)

@@ -291,3 +291,57 @@ def test_a_fault_that_did_not_happen_is_found() -> None:
     verdict = audit(GOOD, terms)
 
     assert [f.text for f in verdict.findings] == ["cut was not seen to happen"]
+
+
+def side_by_side(what: str, *spans: tuple[float, float], key: str = "") -> list[Any]:
+    """Calls 30, 31, ... of a limited kind that ran from and until these times."""
+    lines: list[Any] = []
+    for n, (since, until) in enumerate(spans, 30):
+        start, end = make_run(f"r{n}", f"m{n}", n, since)
+        lines += [*make_call(n, what, key=key), start, msgspec.structs.replace(end, at=until)]
+        lines.append(make_outcome(f"m{n}", f"r{n}"))
+    return lines
+
+
+def test_more_at_once_than_may_be_are_found() -> None:
+    two = side_by_side("few", (1.0, 2.0), (1.5, 2.5), (2.0, 3.0))
+    three = side_by_side("few", (1.0, 2.0), (1.5, 2.5), (1.9, 3.0))
+
+    assert promises([*GOOD, *two]) == set()
+    assert promises([*GOOD, *three]) == {"limit"}
+
+
+def test_keys_are_limited_each_by_itself() -> None:
+    red = side_by_side("keyed", (1.0, 2.0), (2.0, 3.0), key="red")
+    together = side_by_side("keyed", (1.0, 2.0), (1.9, 3.0), key="red")
+    apart = [
+        msgspec.structs.replace(line, key="blue") if getattr(line, "what", "") == "keyed"
+        and line.n == 31 else line
+        for line in together
+    ]  # fmt: skip
+
+    assert promises([*GOOD, *red]) == set()
+    assert promises([*GOOD, *apart]) == set()
+    assert promises([*GOOD, *together]) == {"limit"}
+
+
+def test_a_run_that_lost_its_lease_is_not_counted() -> None:
+    frozen = make_run("z30", "m30", 30, 0.5, worker="w1.1")
+    again = side_by_side("few", (1.0, 2.0), (1.0, 2.0))
+    counted = [
+        msgspec.structs.replace(line, deliveries=1) if getattr(line, "run", "") == "r30"
+        and isinstance(line, log.Start) else line
+        for line in again
+    ]  # fmt: skip
+    fault = make_fault("freeze", "w1.1", 0.6, 3.0)
+
+    assert promises([*GOOD, *frozen, *counted, fault]) == set()
+
+
+def test_a_rate_holds_in_every_window() -> None:
+    even = side_by_side("rated", *((1 + k / 40, 9.0) for k in range(300)))
+    crowd = side_by_side("rated", *((1 + k / 400, 9.0) for k in range(300)))
+    calm = [line for line in GOOD if not isinstance(line, log.Fault) and line not in TWICE]
+
+    assert promises([*calm, *even]) == set()
+    assert promises([*calm, *crowd]) == {"limit"}
