@@ -189,11 +189,34 @@ def test_what_another_version_wrote_stops_nobody_else_and_can_be_removed(brokers
     brokers.at(NOW + 10 * SECOND)
 
     assert tick(ticker) == {"FIRED": 1}
-    assert [each.entry.name for each in schedules.read_schedules(brokers.broker)] == ["s"]
+    examined = schedules.examine_schedules(brokers.broker)
+    assert [each.entry.name for each in examined.found] == ["s"]
+    assert examined.refused.keys() == {"newer"}
+    assert "Upgrade, or remove it" in examined.refused["newer"]
     assert reconcile_schedules(brokers.broker, [make_entry("t", owner="b")], "b").created == ("t",)
     with pytest.raises(DecodeError, match="'newer' cannot be read by this version"):
         put_schedule(brokers.broker, make_entry("newer"))
     assert remove_schedule(brokers.broker, "newer")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"fired": b"often"}, {"entry": b""}, {"active": b"now"}, {"uid": b"\xff"}],
+    ids=lambda fields: next(iter(fields)),
+)  # fmt: skip
+def test_record_that_is_no_schedule_is_refused_and_hides_no_other(
+    brokers: Sample, fields: dict[str, bytes]
+) -> None:
+    for name in ("broken", "s"):
+        put_schedule(brokers.broker, make_entry(name))
+    store = schedules.schedules_of(brokers.broker)
+    store.set("broken", queue="q", old_queue="q", expected=1, fresh=False, fire_at_ms=None,
+              fields=fields)  # fmt: skip
+
+    examined = schedules.examine_schedules(brokers.broker, ["broken", "s", "none"])
+
+    assert [each.entry.name for each in examined.found] == ["s"]
+    assert examined.refused.keys() == {"broken"}
+    assert "`windlass schedules remove`" in examined.refused["broken"]
 
 
 def test_a_name_that_belongs_to_another_owner_is_refused_in_words(brokers: Sample) -> None:

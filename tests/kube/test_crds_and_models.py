@@ -17,18 +17,21 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from resource_documents import FULL_POOL, FULL_QUEUE
+from resource_documents import FULL_POOL, FULL_QUEUE, FULL_SCHEDULE
 from resource_files import KINDS, crd, fields, schema
 from windlass_cluster.access import Access
 from windlass_cluster.namespace import Namespace
+from windlass_operator.models.beatschedule import BeatScheduleSpec
 from windlass_operator.models.resource import InvalidSpecError, Spec, check_spec
 from windlass_operator.models.taskqueue import TaskQueueSpec
 from windlass_operator.models.workerpool import WorkerPoolSpec
 
 pytestmark = pytest.mark.kube
 
-_MODELS: dict[str, type[Spec]] = {"TaskQueue": TaskQueueSpec, "WorkerPool": WorkerPoolSpec}
-_FULL = {"TaskQueue": FULL_QUEUE, "WorkerPool": FULL_POOL}
+_MODELS: dict[str, type[Spec]] = {
+    "TaskQueue": TaskQueueSpec, "WorkerPool": WorkerPoolSpec, "BeatSchedule": BeatScheduleSpec,
+}  # fmt: skip
+_FULL = {"TaskQueue": FULL_QUEUE, "WorkerPool": FULL_POOL, "BeatSchedule": FULL_SCHEDULE}
 _WORDS = ("", "a", "a-b", "A b", "é", "-a", "a.b", "3", "0", "0s", "1s", "1500ms", "1.5s", "5m",
           "1h30m", "30m1h", "7d", "400d", "9999d", "-1s", "1 s", "64Mi", "1.5Gi", "1Xi",
           "redis://h", "http://h", "redis://u:p@h/1", " ")  # fmt: skip

@@ -200,6 +200,9 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("endAt must be later than startAt",),
     ),
     "a start that is no time": (beat("spec.startAt", "tomorrow"), ("spec.startAt", "date-time")),
+    "a start in seconds": (beat("spec.startAt", "1800000000"), ("spec.startAt", "date-time")),
+    "a pool's queue with 64 letters": (
+        pool("spec.queues", [{"name": "q" * 64}]), ("spec.queues[0].name", "63")),
     "another policy than a CronJob's": (
         beat("spec.concurrencyPolicy", "Skip"), ('"Allow", "Forbid", "Replace"',)),
     "a catch-up that we do not have": (

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
 from windlass.beat.timing import Cron, Every, Timing, find_zone
 from windlass.errors import ConfigurationError
@@ -63,6 +63,21 @@ class CatchUpPolicy(StrEnum):
     ALL = "All"
 
 
+def _instant(value: object) -> object:
+    """Pydantic would take a number in quotes for seconds since 1970; the API server does not."""
+    if not isinstance(value, str):
+        return value
+    try:
+        if re.match(r"\d{4}-\d\d-\d\d[Tt ]", value):
+            return datetime.fromisoformat(value)
+    except ValueError:
+        pass
+    raise ValueError("expected a date-time as in RFC 3339: 2027-01-01T06:00:00Z")
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
+
+
 def line_of(schedule: str) -> str:
     """Return the crontab line that a schedule means."""
     return MACROS.get(schedule) or " ".join(schedule.split())
@@ -109,8 +124,8 @@ class BeatScheduleSpec(Spec):
     priority: int = Field(default=0, ge=0, le=9)
     expires: LongSeconds | None = Field(default=None, ge=1, le=30 * DAY_S)
     jitter: Seconds = Field(default=0.0, ge=0, le=DAY_S)
-    start_at: AwareDatetime | None = None
-    end_at: AwareDatetime | None = None
+    start_at: Instant | None = None
+    end_at: Instant | None = None
     max_runs: int | None = Field(default=None, ge=1, le=1_000_000_000)
 
     @model_validator(mode="after")

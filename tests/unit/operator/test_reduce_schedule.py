@@ -68,6 +68,19 @@ def said(plan: Plan, kind: str = "Ready") -> tuple[str, str, str]:
     return found["status"], found["reason"], found["message"]
 
 
+def test_entry_that_cannot_be_read_is_left_alone_and_said() -> None:
+    schedule = make_schedule(status={"fired": 3})
+    told = "Schedule 'nightly' cannot be read by this version: ... Upgrade, or remove it."
+
+    plan = reduce_schedule(observed(schedule, refusal=told), NOW_S)
+
+    assert on_broker(plan) == []
+    assert said(plan) == ("False", "ScheduleUnreadable", told)
+    assert status_of(plan)["fired"] == 3
+    seen = (seen_of_schedule(observed(schedule, refusal=text)) for text in ("", told))
+    assert len(set(map(repr, seen))) == 2
+
+
 # -- the entry -----------------------------------------------------------------------------------
 
 
