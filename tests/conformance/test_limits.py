@@ -1,4 +1,4 @@
-"""Limits of tasks and queues, on every broker: nothing exceeds them, and nothing else waits for them."""
+"""Limits of tasks and queues, on every broker: none is exceeded, and nothing else waits for them."""
 
 from __future__ import annotations
 
@@ -265,6 +265,16 @@ def test_ten_thousand_blocked_ones_do_not_hold_up_the_one_behind_them(broker: An
 
 
 # -- of a key
+
+
+def test_a_message_whose_key_is_not_known_passes_to_be_given_it(broker: Any) -> None:
+    limit(broker, max_concurrency=1, max_concurrency_per_key=1, has_key=True)
+    send(broker, *names("m", 3))
+    headers = Headers(key="")  # known to have none
+    broker.enqueue([make_message(TASK, id=id_, queue="q", headers=headers) for id_ in "xy"])
+
+    assert ids_of(fetch(broker)) == ["m0", "m1", "m2", "x"]
+    assert depth(broker).blocked == 1
 
 
 def test_a_key_runs_no_more_at_once_than_its_share(broker: Any) -> None:

@@ -57,7 +57,8 @@ class Headers(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Headers of Celery's message protocol 2 that are not in the prefix. Times in seconds."""
 
     #: Of the call's arguments, for limits that are counted for each key; percent-encoded where JSON
-    #: would escape. The first field, so that scripts find it without decoding.
+    #: would escape; "": it has none; None: not known. The first field, so that scripts find it
+    #: without decoding.
     key: str | None = None
     root_id: str | None = None  # None: the message is the root
     parent_id: str | None = None
@@ -275,14 +276,14 @@ def then_of(raw: bytes) -> Then | None:
         return None
 
 
-def key_of(raw: bytes) -> str:
-    """Return the key of a message's limits, "" for none or if it cannot be read."""
+def key_of(raw: bytes) -> str | None:
+    """Return the key of a message's limits, "" if it has none, None where that is not known."""
     try:
         at = open_envelope(raw).headers_at + 4
     except DecodeError:
-        return ""
+        return None
     if not raw.startswith(_KEY, at):
-        return ""
+        return None
     at += len(_KEY)
     return raw[at : raw.find(b'"', at)].decode("utf-8", "replace")
 

@@ -90,8 +90,9 @@ class Plan:
             MessageTooLarge: The message is over task_max_size_bytes.
             ValueError: The task has limits for each key, and these arguments have none.
         """
-        if self.keys is not None and (key := self.keys(args, kwargs)) is not None:
-            return self.of_key(key).message(args, kwargs, message_id)
+        if self.keys is not None:
+            # One without a key says so: else a worker would look for it.
+            return self.of_key(self.keys(args, kwargs) or "").message(args, kwargs, message_id)
         body = self.encode((args, kwargs, self.embed), BODY_PARTS)
         parent = context.sending_request()
         if self.seals is not None:

@@ -14,6 +14,7 @@ from windlass.retries import RetryPolicy
 
 if TYPE_CHECKING:
     from windlass.annotated_values import AnnotatedCoder
+    from windlass.argument_keys import KeyMaker
     from windlass.pydantic_arguments import ModelCoder
     from windlass.settings.model import Settings
     from windlass.task import Task
@@ -35,6 +36,7 @@ class RunSpec:
         stores_errors: Its failures are stored, unless a call says otherwise.
         keeps_errors: Failures are stored even where the outcome is ignored.
         keeps_failed: A message whose task fails for good becomes a dead letter.
+        keys: Makes the keys by which limits count its messages; None: they have none.
         hard_s: Hard time limit in seconds, None for none.
         soft_s: Soft time limit in seconds, None for none.
     """
@@ -47,6 +49,7 @@ class RunSpec:
         "is_prepared",
         "keeps_errors",
         "keeps_failed",
+        "keys",
         "max_bytes",
         "models",
         "on_failure",
@@ -81,6 +84,12 @@ class RunSpec:
         self.serializer: str = settings.result_serializer
         self.max_bytes: int = settings.result_max_size_bytes
         self.keeps_failed: bool = task.dead_letter_on_failure
+        self.keys: KeyMaker | None = None
+        if task.limit_key is not None:
+            # Few tasks have limits.
+            from windlass.limit_options import key_maker  # noqa: PLC0415
+
+            self.keys = key_maker(task)
         self._set_storing(task, settings)
         self.hard_s = _limit(task.time_limit, settings.task_time_limit)
         self.soft_s = _limit(task.soft_time_limit, settings.task_soft_time_limit)

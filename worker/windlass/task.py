@@ -39,7 +39,15 @@ T = TypeVar("T")
 _ErrorTypes = tuple[type[BaseException], ...]
 
 #: What is worked out once, and the attributes it depends on.
-_WORKED_OUT = ("_plan", "_key_maker", "_spec", "check_arguments", "models", "is_async")
+_WORKED_OUT = (
+    "_plan",
+    "_key_maker",
+    "_limit_keys",
+    "_spec",
+    "check_arguments",
+    "models",
+    "is_async",
+)
 _WORKED_OUT_FROM = frozenset((*TaskOptions.__annotations__, *hooks.NAMES, "run"))
 
 

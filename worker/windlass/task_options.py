@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from windlass import hooks
 from windlass.call_options import (
@@ -73,7 +73,14 @@ class TaskOptions:
             queue's record can say so for all its tasks (dead_failed).
         time_limit: Hard limit of a run, seconds: its process is killed.
         soft_time_limit: Soft limit of a run, seconds: SoftTimeLimitExceeded is raised in it.
-        rate_limit: "10/s", "100/m", "5/h": per worker.
+        rate_limit: "10/s", "100/m", "5/h": so many may begin, of all workers together.
+        rate_limit_scope: "cluster" (all workers together), or "worker" (each for itself, as
+            Celery's). None takes the setting task_rate_limit_scope.
+        max_concurrency: So many run at once, on all workers together.
+        limit_key: What the key of a call is, for the two that follow: a template ("{0}",
+            "{user_id}"), names of parameters, or a function of the arguments (None: no key).
+        max_concurrency_per_key: So many of one key run at once, on all workers together.
+        fair_share: Keys take turns: one with much to do delays another's by one at most.
         queue: Queue of its calls; goes before task_routes.
         priority: 0 to 9, higher is sooner.
         serializer: Of its arguments: "json", "msgpack", "pickle".
@@ -120,6 +127,11 @@ class TaskOptions:
     time_limit: float | None = None
     soft_time_limit: float | None = None
     rate_limit: str | float | None = None
+    rate_limit_scope: Literal["cluster", "worker"] | None = None
+    max_concurrency: int | None = None
+    limit_key: Any = None  # windlass.argument_keys.KeySpec, as unique_key
+    max_concurrency_per_key: int | None = None
+    fair_share: bool = False
     queue: str | None = None
     priority: int | None = None
     serializer: str | None = None
@@ -194,6 +206,29 @@ class TaskOptions:
                 text = f"Task option {name}={value!r}: {error}"
                 raise ConfigurationError(text) from error
         self._check_unique()
+        if self.has_limits:
+            self._check_limits()
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether it has limits that all workers share, or says anything of such."""
+        return bool(
+            self.max_concurrency is not None
+            or self.limit_key is not None
+            or self.max_concurrency_per_key is not None
+            or self.fair_share
+            or self.rate_limit_scope is not None
+        )
+
+    def _check_limits(self: Any) -> None:  # a Task: this class is mixed into it
+        # Few tasks have limits.
+        from windlass.limit_options import check_task  # noqa: PLC0415
+
+        try:
+            check_task(self)
+        except ConfigurationError as error:
+            text = f"Task {self.name!r}: {error}"
+            raise ConfigurationError(text) from error
 
     @property
     def is_unique(self) -> bool:

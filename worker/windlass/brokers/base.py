@@ -59,6 +59,8 @@ class Capability(StrEnum):
     JOINS = "joins"
     #: Messages that are not stored beside others like them.
     UNIQUE = "unique"
+    #: Limits that all workers share: rates, concurrency, turns.
+    LIMITS = "limits"
     #: Other processes see it: workers of a process of their own, and pools of several processes.
     PROCESSES = "processes"
 
@@ -354,6 +356,9 @@ class Broker(Protocol):
         Members that are nowhere any more, nor will be sent, count as lost, which is a failure; what
         was not released to the end is. Bounded; returns how many were released or failed.
         """
+
+    def has_limits(self) -> bool:
+        """Whether anybody has declared or set limits of tasks."""
 
     def sweep_limits(self, queue: str) -> int:
         """Free slots that nobody holds any more, and try what waits for a limit that has room.

@@ -296,6 +296,10 @@ class MemoryBroker:
                 self.store.continuations.give(part)
             self.store.changed.notify_all()
 
+    def has_limits(self) -> bool:
+        """Whether anybody has declared or set limits of tasks."""
+        return bool(self.store.limits.given)
+
     def sweep_limits(self, queue: str) -> int:
         """Put limits of a queue right after an accident; returns how many slots' holders let go."""
         with self.store.changed:

@@ -139,9 +139,9 @@ class Limiter:
         raw = self._store.messages[id_].raw
         head = _head(raw, self._now_ms)
         spec = {} if head is None else self._limits.spec(head[0])
-        if head is None or not spec:
+        if head is None or not spec or (spec.get("keyed") and head[1] is None):
             return True
-        task, key, base = head
+        task, base, key = head[0], head[2], head[1] or ""
         for gate in self._limits.let_go((id_,)):  # of a run that was lost
             if gate in self._known:
                 taken, self._known[gate] = self._known.pop(gate).taken, self._gate_anew(gate)
@@ -308,8 +308,8 @@ class Limiter:
         return min(later, default=None)
 
 
-def _head(raw: bytes, now_ms: int) -> tuple[str, str, str] | None:
-    """Return task, key and order of a message; None: no limit bears on it."""
+def _head(raw: bytes, now_ms: int) -> tuple[str, str | None, str] | None:
+    """Return task, key (None: not known) and order of a message; None: no limit bears on it."""
     try:
         envelope = open_envelope(raw)
     except DecodeError:

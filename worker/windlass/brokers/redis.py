@@ -173,6 +173,10 @@ class RedisBroker(RedisSending):
         """Look after continuations that were last looked at so long ago; returns how many ended."""
         return self.continuations.sweep(older_than_ms, limit)
 
+    def has_limits(self) -> bool:
+        """Whether anybody has declared or set limits of tasks."""
+        return bool(self.links.call([packed("EXISTS", self.keys.limits_given)])[0])
+
     def sweep_limits(self, queue: str) -> int:
         """Put limits of a queue right after an accident; returns how many slots' holders let go."""
         return self._upkeep.sweep_limits(queue)

@@ -160,7 +160,7 @@ class _RedisReader:
         q = self._keys.queue(envelope.queue)
         reads = [packed("HEXISTS", q.leased, message_id), packed("HGET", q.blocked, message_id)]
         is_leased, place = self._links.call(reads)
-        here = Standing(envelope.queue, envelope.task, key_of(raw), bool(is_leased))
+        here = Standing(envelope.queue, envelope.task, key_of(raw) or "", bool(is_leased))
         if place is None:
             return here
         gate, _, order = place.decode().partition("\n")
@@ -230,7 +230,7 @@ class _MemoryReader:
                 task = open_envelope(message.raw).task
             except DecodeError:
                 return None
-            key, is_leased = key_of(message.raw), message_id in queue.leased
+            key, is_leased = key_of(message.raw) or "", message_id in queue.leased
             here = Standing(queue.name, task, key, is_leased)
             place = queue.lines.blocked.get(message_id)
             if place is None:

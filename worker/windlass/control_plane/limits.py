@@ -24,6 +24,7 @@ _SHORT = {
     "max_concurrency": "max",
     "max_concurrency_per_key": "per_key",
     "fair_share": "fair",
+    "has_key": "keyed",
 }
 _MOST = 1_000_000
 _KINDS = {"r": "task_rate", "c": "task_concurrency", "k": "key_concurrency"}
@@ -37,12 +38,14 @@ class TaskLimits(msgspec.Struct, kw_only=True, frozen=True):
         max_concurrency: Runs at once; None for no limit.
         max_concurrency_per_key: Runs at once of one key (`limit_key`); None for no limit.
         fair_share: Keys take turns.
+        has_key: Its calls have keys (`limit_key`): workers find those that senders leave out.
     """
 
     rate_limit: str | None = None
     max_concurrency: int | None = None
     max_concurrency_per_key: int | None = None
     fair_share: bool = False
+    has_key: bool = False
 
     @property
     def is_limited(self) -> bool:
@@ -180,7 +183,7 @@ def check_limit(name: str, value: Any) -> str | int | bool | None:
         return rate_text(value)
     if value is None or value is False:
         return None
-    if name == "fair_share":
+    if name in ("fair_share", "has_key"):
         if value is True:
             return True
         raise ConfigurationError(f"{name}={value!r}; expected True or False.")
@@ -210,6 +213,7 @@ def _limits_of(spec: Mapping[str, Any]) -> TaskLimits:
         max_concurrency=spec.get("max"),
         max_concurrency_per_key=spec.get("per_key"),
         fair_share=bool(spec.get("fair")),
+        has_key=bool(spec.get("keyed")),
     )
 
 

@@ -17,7 +17,7 @@ from windlass.errors import BrokerError
 from windlass.messages import Outgoing, Unique
 from windlass.redis_store.continuing import given
 from windlass.redis_store.keys import Keys
-from windlass.redis_store.packing import due_spec, expires_spec, result_args
+from windlass.redis_store.packing import CHUNK, due_spec, expires_spec, result_args
 from windlass.redis_store.resp import packed
 from windlass.redis_store.scripts import outcome_script, script
 from windlass.redis_store.wire import Reply
@@ -37,6 +37,7 @@ class _Ask(msgspec.Struct):
     queue: str
     holder: str = ""
     head: bytes = b""
+    rounds: int = 0
 
 
 class Claims:
@@ -58,7 +59,6 @@ class Claims:
         self._keys = keys
         self._result_for = result_for
         self._tails = tails
-        self._rounds = 0
         self._answers: list[Claimed | None] = [None] * len(messages)
         self._asks = [
             _Ask(index, message, message.unique, message.queue)
@@ -69,18 +69,7 @@ class Claims:
 
     @property
     def is_pending(self) -> bool:
-        """Whether there is something to be called.
-
-        Raises:
-            BrokerError: A lock went from hand to hand faster than it could be looked at.
-        """
-        self._rounds += 1
-        if self._asks and self._rounds > _MOST_ROUNDS:
-            key = self._asks[0].unique.key
-            raise BrokerError(
-                f"The lock of {key!r} changed hands {_MOST_ROUNDS} times while a call waited for "
-                "its answer. Send it again."
-            )
+        """Whether there is something to be called."""
         return bool(self._asks)
 
     @property
@@ -95,11 +84,15 @@ class Claims:
             now: As scripts take it.
             is_again: An earlier try may have done them.
         """
-        return [self._command(ask, now, is_again=is_again) for ask in self._asks]
+        return [self._command(ask, now, is_again=is_again) for ask in self._asks[:CHUNK]]
 
     def take(self, replies: Sequence[Reply]) -> None:
-        """Read the replies to `commands`; what has to be called again stays."""
-        asks, self._asks = self._asks, []
+        """Read the replies to `commands`; what has to be called again stays.
+
+        Raises:
+            BrokerError: A lock went from hand to hand faster than it could be looked at.
+        """
+        asks, self._asks = self._asks[:CHUNK], self._asks[CHUNK:]
         for ask, (what, *facts) in zip(asks, replies, strict=True):
             answer = _READ.get(what)
             if answer is not None:
@@ -110,6 +103,9 @@ class Claims:
             else:
                 ask.holder = facts[0].decode()
                 ask.head = facts[1] if what == b"REPLACE" else b""
+            ask.rounds += 1
+            if ask.rounds > _MOST_ROUNDS:
+                raise _never_still(ask.unique.key)
             self._asks.append(ask)
 
     def _command(self, ask: _Ask, now: str, *, is_again: bool) -> bytes:
@@ -137,6 +133,13 @@ class Claims:
             int(self._tails is not None), *result_args(outcome), keys.done_prefix, *part_args,
         )  # fmt: skip
         return outcome_script("enqueue_unique", keys).command(touched, args)
+
+
+def _never_still(key: str) -> BrokerError:
+    return BrokerError(
+        f"The lock of {key!r} changed hands {_MOST_ROUNDS} times while a call waited for its "
+        "answer. Send it again."
+    )
 
 
 _READ: dict[bytes, Callable[..., Claimed]] = {

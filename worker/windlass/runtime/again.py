@@ -63,6 +63,22 @@ def retry(run: Run, pending: PendingRetry) -> Outgoing:
     return message
 
 
+def keyed(run: Run, key: str) -> Outgoing:
+    """Build the same message with the key by which limits count it."""
+    head = run.head
+    message = Outgoing(
+        id=run.message.id,
+        queue=head.queue,
+        tail=b"",
+        priority=run.request.priority or 0,
+        expires_at_ms=run.request.expires_ms or None,
+    )
+    address = messages.address(message.queue, head.task)
+    headers = msgspec.structs.replace(head.headers, key=key)
+    message.tail = _tail(run, address, headers, run.body)
+    return message
+
+
 def _tail(run: Run, address: bytes, headers: Headers, body: bytes) -> bytes:
     """Build the tail of a retry, sealed anew as the settings say now."""
     seals = plans.sealing_in(run.spec.settings)
@@ -81,6 +97,8 @@ def _retry_headers(
     headers: Headers, options: dict[str, Any], *, retries: int, has_new_arguments: bool
 ) -> Headers:
     changes: dict[str, Any] = {"retries": retries + 1}
+    if has_new_arguments:
+        changes["key"] = None  # the worker that meets it computes the one of these arguments
     if has_new_arguments and headers.content_type == PICKLED_PARTS:
         changes["content_type"] = registry.content_type_of("pickle")
     for name in ("shadow", "headers", "ignore_result"):

@@ -10,6 +10,7 @@ import os
 import selectors
 import threading
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from windlass import connections
 from windlass._version import __version__
 from windlass.brokers.base import ControlMessage
 from windlass.control_plane import heartbeats
+from windlass.control_plane.parking import ParkLimits
 from windlass.errors import WindlassError
 from windlass.pools.base import Pool
 from windlass.runtime.broker_clock import BrokerClock
@@ -24,6 +26,7 @@ from windlass.runtime.casualties import Casualties
 from windlass.runtime.chores import Chores
 from windlass.runtime.control import ControlListener
 from windlass.runtime.crew import Crew, Spawner
+from windlass.runtime.declaring_limits import declaration, declared_limits
 from windlass.runtime.dispatch import Dispatcher
 from windlass.runtime.errand import Errand
 from windlass.runtime.exchange import Answer, Exchange, Mailbox, Waker
@@ -127,7 +130,13 @@ class _Builder:
         self._control_broker = app.new_broker()
         self._describer = Describer(app, state)
         lost_after_s = app.conf.current.task_join_lost_after
-        self._chores = Chores(self._broker, options.queues, lost_after_s=lost_after_s)
+        dead_result = partial(connections.parked_result, app.conf.current)
+        self._chores = Chores(
+            self._broker,
+            options.queues,
+            lost_after_s=lost_after_s,
+            park_limits=ParkLimits(self._broker, worker_id, dead_result),
+        )
         self._grants = Grants()
         self._listens = threading.Event()
         self._clock = BrokerClock()
@@ -139,6 +148,7 @@ class _Builder:
         outbox = self._outbox()
         names, post = tuple(self._app.tasks), self._on_answer(outbox)
         exchange = Exchange(self._broker, self._worker_id, names, self._store_unfenced, post)
+        exchange.prelude = declaration(self._app, self._broker, declared_limits(self._app))
         errand = Errand(self._selector, self._broker.begin_step, self._on_step(outbox))
         exchange.errand = errand
         waker = Waker(self._wait_broker, self._mailbox.post)

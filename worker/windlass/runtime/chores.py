@@ -16,6 +16,7 @@ from windlass.brokers.redis import RedisBroker
 from windlass.control_plane.dead_letters import enforce_retention
 from windlass.control_plane.parking import ParkLimits
 from windlass.log import get_logger
+from windlass.runtime.lock_sweep import LockSweep
 
 #: A queue's dead letters are looked at about so often by each worker, seconds.
 EVERY_S = 300.0
@@ -66,6 +67,7 @@ class Chores:
         self._limits_at = monotonic() + random.uniform(0, 2 * LIMITS_EVERY_S)
         self._park_limits = park_limits
         self._parked_at = monotonic() + random.uniform(0, PARKED_EVERY_S)
+        self._locks = LockSweep(broker)
         self._turn = self._limits_turn = 0
 
     def serve(self, queues: Sequence[str]) -> None:
@@ -78,6 +80,7 @@ class Chores:
         self._forget_checkpoints()
         self._bury_parked()
         self._sweep_limits()
+        self._locks.run_once()
         return self._enforce_retention() + self._sweep()
 
     def _forget_checkpoints(self) -> None:

@@ -55,6 +55,8 @@ class Dispatcher:
         self._mix = pacing.Mix()
         #: Whether every slot has work for longer than a nap of the loop; as of the last `want`.
         self.is_well_stocked = False
+        #: Lanes that could begin at once, negative: messages beyond the lanes; likewise.
+        self.idle = 0
         self.has_stuck_suspect = False
         self.held: deque[Entry] = deque()
         self.acking: dict[str, tuple[Entry, Slot]] = {}
@@ -79,6 +81,7 @@ class Dispatcher:
         """Return (how many messages there is room for, whether it is time to fetch)."""
         mean_s = self._mix.mean_s
         room = full = 0
+        idle = -len(self.held) - len(self._limited)
         has_idle_lane = False
         self.is_well_stocked = True
         for slot in self._slots:
@@ -86,9 +89,11 @@ class Dispatcher:
                 room += slot.room(mean_s)
                 full += pacing.room_for(slot.lanes, 0, 0.0, mean_s)
                 held = len(slot.held)
+                idle += slot.lanes - held - slot.reserved
                 has_idle_lane = has_idle_lane or held + slot.reserved < slot.lanes
                 if held - slot.lanes < max(WELL_STOCKED, slot.lanes):
                     self.is_well_stocked = False
+        self.idle = idle
         want = room - len(self.held) - len(self._limited)
         return want, pacing.is_refill_due(want, full, idle_lanes=has_idle_lane)
 

@@ -146,6 +146,8 @@ class Exchange:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.is_busy = False
         self.errand: Errand | None = None
+        #: Done before the first job, and again if it fails.
+        self.prelude: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name="exchange", daemon=True)
 
     def start(self) -> None:
@@ -177,6 +179,9 @@ class Exchange:
 
     def run_once(self, job: Job) -> Answer:
         """Do one job."""
+        if self.prelude is not None:
+            self.prelude()
+            self.prelude = None
         for unfenced in job.unfenced:
             self._end_unfenced(unfenced)
         for note in job.started:

@@ -256,6 +256,16 @@ class Executor:
         if not isinstance(parts, tuple):
             return parts
         run = self._open_run(message, head, body, task, parts)
+        is_plain = run.spec.keys is None and not signals.task_received.connections
+        return run if is_plain else self._met(run)
+
+    def _met(self, run: Run) -> Run | Outcome:
+        """Look whether the message has the key that it needs, and send task_received."""
+        if run.spec.keys is not None and run.head.headers.key is None:
+            from windlass.runtime import keying  # noqa: PLC0415 - for tasks with limits only
+
+            if (outcome := keying.outcome_of(run)) is not None:
+                return outcome
         if signals.task_received.connections:
             signals.task_received.send(self._hostname, request=run.request)
         return run

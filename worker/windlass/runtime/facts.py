@@ -59,6 +59,8 @@ class Describer:
         settings = self._app.conf.current
         if settings.worker_disable_rate_limits:
             return None
+        if (task.rate_limit_scope or settings.task_rate_limit_scope) == "cluster":
+            return None  # the broker holds to it
         return TokenBucket.of(_first(task.rate_limit, settings.task_default_rate_limit))
 
 

@@ -12,7 +12,7 @@ from windlass.runtime import wire
 from windlass.runtime.dispatch import Dispatcher
 from windlass.runtime.exchange import Answer, Started
 from windlass.runtime.hand import Entry, Grants
-from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Returned
+from windlass.runtime.outcome import Buried, Finished, Keyed, Outcome, Retried, Returned
 from windlass.runtime.settle import Settler
 from windlass.runtime.slots import Slot
 from windlass.runtime.state import WorkerState
@@ -137,6 +137,8 @@ def _end_of(outcome: Outcome) -> str:
         return _ENDS.get(outcome.state, "succeeded")
     if isinstance(outcome, Retried):
         return "retried"
+    if isinstance(outcome, Keyed):
+        return "keyed"
     if isinstance(outcome, Returned):
         return "handed_back"
     return "dead_lettered" if isinstance(outcome, Buried) else "parked"

@@ -56,6 +56,12 @@ class Retried(msgspec.Struct, tag="r", omit_defaults=True, gc=False):
     raised: Raised | None = None
 
 
+class Keyed(msgspec.Struct, tag="k", gc=False):
+    """Sent again as `message`, with the key of its limits: its sender did not know of them."""
+
+    message: Outgoing
+
+
 class Returned(msgspec.Struct, tag="b", omit_defaults=True, gc=False):
     """Handed back, e.g. Reject(requeue=True)."""
 
@@ -78,4 +84,4 @@ class Unknown(msgspec.Struct, tag="u", omit_defaults=True, gc=False):
     task: str
 
 
-Outcome = Finished | Stepped | Retried | Returned | Buried | Unknown
+Outcome = Finished | Stepped | Retried | Keyed | Returned | Buried | Unknown

@@ -23,14 +23,23 @@ Ok = dict[str, str]
 
 
 def rate_limit(context: Context, task_name: str, rate_limit: str | float | None) -> Ok:
-    """Change the rate limit of a task on this worker; None or 0 lifts it.
+    """Change the rate limit of a task; None or 0 lifts it.
 
-    What was put off by an earlier limit comes back when that limit said.
+    A limit of all workers is changed on the broker, for all of them and until it is unset. One of
+    each worker is changed on this one; what was put off by an earlier limit comes back when that
+    limit said.
     """
     task = _task(context, task_name)
-    if context.app.conf.current.worker_disable_rate_limits:
+    settings = context.app.conf.current
+    if settings.worker_disable_rate_limits:
         raise CommandError("worker_disable_rate_limits is set on this worker")
     rate_limits.parse_rate(rate_limit)
+    done = "new rate limit set successfully" if rate_limit else "rate limit disabled"
+    if (task.rate_limit_scope or settings.task_rate_limit_scope) == "cluster":
+        from windlass.control_plane.limits import set_limits  # noqa: PLC0415 - rarely needed
+
+        set_limits(context.broker, task_name, rate_limit=rate_limit or None)
+        return {"ok": done}
 
     def change(_now: float) -> None:
         task.rate_limit = rate_limit or 0
@@ -40,7 +49,7 @@ def rate_limit(context: Context, task_name: str, rate_limit: str | float | None)
             facts.bucket = bucket
 
     context.in_loop(change)
-    return {"ok": "new rate limit set successfully" if rate_limit else "rate limit disabled"}
+    return {"ok": done}
 
 
 def time_limit(

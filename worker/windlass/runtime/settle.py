@@ -33,7 +33,7 @@ from windlass.results import codec
 from windlass.runtime import remembering, steps
 from windlass.runtime.broker_clock import BrokerClock
 from windlass.runtime.hand import Entry
-from windlass.runtime.outcome import Buried, Finished, Outcome, Retried, Returned, Stepped
+from windlass.runtime.outcome import Buried, Finished, Keyed, Outcome, Retried, Returned, Stepped
 
 if TYPE_CHECKING:
     from windlass.sealing.seals import Seals
@@ -95,6 +95,10 @@ class Settler:
                 duration_ms=duration_ms,
                 attempt=self._raised(entry, outcome, duration_ms),
             )
+        if isinstance(outcome, Keyed):
+            return Again(
+                id=id_, queue=queue, token=token, message=outcome.message, is_deferred=True
+            )
         if isinstance(outcome, Returned):
             return HandBack(id=id_, queue=queue, token=token, counted=outcome.counted)
         if isinstance(outcome, Buried):
@@ -129,6 +133,8 @@ class Settler:
             return Unfenced(
                 id=entry.id, result=self.stored(outcome.result), followups=(outcome.message,)
             )
+        if isinstance(outcome, Keyed):
+            return Unfenced(id=entry.id, result=None, followups=(outcome.message,))
         detail = outcome.detail if isinstance(outcome, Buried) else "it was rejected"
         text = f"Not run again, since it was acknowledged at start (acks_late=False): {detail}"
         return self.failed_unfenced(entry, TaskError(text))

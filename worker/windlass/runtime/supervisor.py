@@ -122,7 +122,7 @@ class Supervisor:
         want, is_due = (1, False) if parts.traffic.is_fetch_out else parts.dispatcher.want()
         if parts.shutdown.stage is not StopStage.RUNNING:
             want = 0
-        parts.traffic.advance(want, is_due=is_due, now=now)
+        parts.traffic.advance(want, is_due=is_due, now=now, idle=parts.dispatcher.idle)
         if self._answered >= NAP_FROM and parts.dispatcher.is_well_stocked:
             time.sleep(NAP_S)
 

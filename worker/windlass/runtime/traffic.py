@@ -100,6 +100,7 @@ class Traffic:
         self._expects_next = self._brings_next = False
         self._waker_wants = 0
         self._stamps_seen = 0
+        self._idle: int | None = None
         self._interrupt_at = 0.0
         self._was_interrupted = False
         self._is_wait_outdated = False
@@ -168,14 +169,16 @@ class Traffic:
         at = max(self._retry_at, self._next_fetch_at, self._quiet_until)
         return at if at > now else float("inf")
 
-    def advance(self, want: int, *, is_due: bool, now: float) -> None:
+    def advance(self, want: int, *, is_due: bool, now: float, idle: int | None = None) -> None:
         """Send what is to be sent: settlements, a fetch for `want` messages if one is due.
 
         Args:
             want: Messages there is room for; 0 while draining.
             is_due: Whether it is time to fetch (see `pacing.is_refill_due`).
             now: Monotonic seconds.
+            idle: Lanes that could begin at once, see `FetchRequest`; None: any number.
         """
+        self._idle = idle
         if not self._terms.queues:
             want = 0
         is_useless = want <= 0 or self._is_wait_outdated
@@ -229,6 +232,7 @@ class Traffic:
             strict=terms.strict,
             stamps_seen=self._stamps_seen,
             step_only=step_only,
+            idle=self._idle,
         )
 
     def _submit(self, request: FetchRequest | None) -> None:

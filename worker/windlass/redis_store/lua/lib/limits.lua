@@ -1,5 +1,6 @@
 -- Limits, as one fetch sees and changes them. `limits`: task -> what it declares, JSON: rate ("10/s"),
--- max (runs at once), per_key (runs at once of one key), fair (keys take turns).
+-- max (runs at once), per_key (runs at once of one key), fair (keys take turns), keyed (its calls have
+-- keys: a message without one only goes to a worker to be given its key, past all gates).
 -- A gate is what has room or has not: r<task> its rate, c<task> its runs, k<key>\t<task> those of a
 -- key. What finds no room waits in the line of that gate: `line` is a ZSET of gate\norder\nid, `blocked`
 -- a HASH of id -> gate\norder, `retry` a ZSET of gates by the time at which they may be tried. Of a
@@ -67,7 +68,7 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
     local at = 22 + (string.byte(raw, 21) or 0)
     if string.byte(raw) ~= 1 or #raw < at + 2 then return nil end
     local first = at + 2 + struct.unpack('>I2', raw, at)
-    local key = ''
+    local key
     if string.sub(raw, first + 4, first + 11) == '{"key":"' then
       local stop = string.find(raw, '"', first + 12, true)
       key = stop and string.sub(raw, first + 12, stop - 1) or ''
@@ -210,6 +211,8 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
     for i, raw in ipairs(raws) do
       local task, key, order, is_over = head_of(raw or '')
       local spec = task and not is_over and spec_of(task)
+      if spec and spec.keyed and not key then spec = nil end
+      key = key or ''
       if spec and (next(spec) or was[ids[i]]) then
         heads[i] = {task, key, was[ids[i]] or order, names_of(task, key, spec), spec.fair}
         limited[#limited + 1] = ids[i]
