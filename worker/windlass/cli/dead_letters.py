@@ -2,71 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any
 
 import click
 import msgspec
 
 from windlass.app import Windlass
 from windlass.cli import text
+from windlass.cli.dead_edit import edit_letter
+from windlass.cli.dead_filters import Filters, filters, find_letter, queues_option
 from windlass.cli.options import Common, load_app, shared
-from windlass.cli.queues import known_queues
-from windlass.control_plane import dead_letters
-from windlass.control_plane.dead_letters import DeadLetter
-from windlass.errors import WindlassError
+from windlass.control_plane import dead_letters, history
+from windlass.control_plane.dead_letters import DeadLetter, broker_now_ms
+from windlass.control_plane.dead_selection import (
+    Selection,
+    Tally,
+    purge_selected,
+    replay_selected,
+    select,
+)
+from windlass.errors import ConfigurationError
+from windlass.rate_limits import parse_rate
 
-F = TypeVar("F", bound=Callable[..., Any])  # any command function
-
-_PAGE = 500
 _HEADINGS = ("ID", "QUEUE", "TASK", "REASON", "DELIVERIES", "RETRIES", "DIED", "DETAIL")
-
-
-class NoSuchDeadLetterError(WindlassError):
-    """No dead letter has this id."""
-
-    def __init__(self, message_id: str, queues: list[str]) -> None:
-        super().__init__(
-            f"No dead letter has the id {message_id!r} in {', '.join(queues) or 'any queue'}. "
-            "`windlass dlq list` shows what is there; it may have been replayed or purged, or its "
-            "retention is over."
-        )
-
-
-def _queues_option(help_text: str) -> Callable[[F], F]:
-    return click.option("-Q", "--queues", "names", type=text.NameList(), help=help_text)
+_limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many, the oldest first."
+)
+_dry_run_option = click.option("--dry-run", is_flag=True, help="Say how many; do nothing.")
+_json_option = click.option("--json", "as_json", is_flag=True, help="Answer as a JSON object.")
+_all_option = click.option("--all", "everything", is_flag=True, help="All dead letters.")
 
 
 @click.group()
 @click.pass_context
 @shared
 def dlq(context: click.Context, common: Common) -> None:
-    """List, show, replay and purge dead letters: messages that cannot be run, untouched."""
+    """List, show, edit, replay and purge dead letters: messages that cannot be run, untouched."""
     context.obj = common
 
 
+dlq.add_command(edit_letter)
+
+
 @dlq.command("list")
-@_queues_option("Only these queues; default: all.")
-@click.option("--reason", help="Only dead letters with this reason.")
-@click.option("--task", help="Only dead letters of this task.")
+@filters
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @shared
-def list_letters(
-    common: Common,
-    names: tuple[str, ...] | None,
-    reason: str | None,
-    task: str | None,
-    limit: int,
-    as_json: bool,
-) -> None:
+def list_letters(common: Common, limit: int, as_json: bool, **chosen: Any) -> None:
     """List dead letters, the newest first in each queue."""
-    shown: list[DeadLetter] = []
+    given = Filters(**chosen)
     with load_app(common, required=False) as app:
-        for letter in _select(app, names, reason, task):
-            shown.append(letter)
-            if len(shown) == limit:
-                break
+        where = given.selection(app)
+        found = (each for queue in given.queues(app) for each in select(app.broker, queue, where))
+        shown = list(islice(found, limit))
     if as_json:
         for letter in shown:
             click.echo(msgspec.json.encode(_facts(letter)).decode())
@@ -78,116 +69,174 @@ def list_letters(
 
 @dlq.command("show")
 @click.argument("message_id", metavar="ID")
-@_queues_option("Look in these queues only.")
+@queues_option("Look in these queues only.")
 @shared
 def show_letter(common: Common, message_id: str, names: tuple[str, ...] | None) -> None:
-    """Show one dead letter: why, and the message as it was sent (as JSON)."""
+    """Show one dead letter: why, its earlier runs, and the message as it was sent (as JSON)."""
     with load_app(common, required=False) as app:
-        letter = _find(app, message_id, names)
-    facts = {**_facts(letter), "message": _message(letter)}
+        letter = find_letter(app, message_id, Filters(names=names))
+        attempts = history.attempts_of(app.broker, message_id)
+    facts = {
+        **_facts(letter),
+        "attempts": [_attempt(each) for each in attempts],
+        "message": _message(letter),
+    }
     click.echo(msgspec.json.format(msgspec.json.encode(facts, enc_hook=repr)).decode())
 
 
 @dlq.command("replay")
 @click.argument("ids", metavar="[ID]...", nargs=-1)
-@_queues_option("Only these queues; default: all.")
-@click.option("--reason", help="All dead letters with this reason.")
-@click.option("--task", help="All dead letters of this task.")
-@click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@filters
+@_all_option
+@_limit_option
+@click.option("--rate", metavar="RATE", help="Spread them: 10/s, 100/m. The broker holds them.")
+@_dry_run_option
+@_json_option
 @shared
 def replay(
     common: Common,
     ids: tuple[str, ...],
-    names: tuple[str, ...] | None,
-    reason: str | None,
-    task: str | None,
     everything: bool,
+    limit: int | None,
+    rate: str | None,
+    dry_run: bool,
+    as_json: bool,
+    **chosen: Any,
 ) -> None:
-    """Send dead letters again, untouched and with their counts at zero."""
-    _require_a_choice(ids, reason, task, everything, "replay")
+    """Send dead letters again, under their own id: untouched, and with their counts at zero.
+
+    The oldest go first, to the end of their queue.
+    """
+    given = Filters(**chosen)
+    _require_a_choice(ids, given, everything, "replay")
+    apart_ms = _apart_ms(rate)
     with load_app(common, required=False) as app:
-        chosen = _choose(app, ids, names, reason, task)
-        count = sum(dead_letters.replay(app.broker, queue, of) for queue, of in chosen.items())
-    click.echo(f"Replayed {count:,} of {sum(map(len, chosen.values())):,}.")
+        start_ms = broker_now_ms(app.broker) if rate else None
+        total = Tally()
+
+        def one(queue: str, where: Selection, most: int | None) -> Tally:
+            first = None if start_ms is None else round(start_ms + apart_ms * total.done)
+            return replay_selected(
+                app.broker, queue, where, limit=most, start_ms=first, apart_ms=apart_ms,
+                dry_run=dry_run,
+            )  # fmt: skip
+
+        if ids:
+            _replay_named(app, ids, given, total, (start_ms, apart_ms), dry_run=dry_run)
+        else:
+            _each_queue(app, given, limit, total, one)
+    _tell("Replayed", "replayed", total, dry_run=dry_run, as_json=as_json)
 
 
 @dlq.command("purge")
 @click.argument("ids", metavar="[ID]...", nargs=-1)
-@_queues_option("Only these queues; default: all.")
-@click.option("--reason", help="All dead letters with this reason.")
-@click.option("--task", help="All dead letters of this task.")
-@click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@filters
+@_all_option
+@_limit_option
+@_dry_run_option
+@_json_option
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @shared
 def purge(
     common: Common,
     ids: tuple[str, ...],
-    names: tuple[str, ...] | None,
-    reason: str | None,
-    task: str | None,
     everything: bool,
+    limit: int | None,
+    dry_run: bool,
+    as_json: bool,
     force: bool,
+    **chosen: Any,
 ) -> None:
-    """Drop dead letters for good."""
-    _require_a_choice(ids, reason, task, everything, "purge")
+    """Drop dead letters for good, the oldest first."""
+    given = Filters(**chosen)
+    _require_a_choice(ids, given, everything, "purge")
     with load_app(common, required=False) as app:
-        chosen = _choose(app, ids, names, reason, task)
-        total = sum(map(len, chosen.values()))
-        if total and not force:
-            click.confirm(f"Drop {total:,} dead letters for good?", abort=True)
-        count = sum(dead_letters.purge_dead(app.broker, queue, of) for queue, of in chosen.items())
-    click.echo(f"Purged {count:,}.")
+        letters = [find_letter(app, message_id, given) for message_id in ids]
+        counted = Tally(matched=len(letters))
+        if not ids:
+            _each_queue(app, given, limit, counted, _purger(app, dry_run=True))
+        if counted.matched and not force and not dry_run:
+            click.confirm(f"Drop {counted.matched:,} dead letters for good?", abort=True)
+        total = counted
+        if not dry_run:
+            total = Tally(matched=len(letters))
+            for letter in letters:
+                total.done += dead_letters.purge_dead(app.broker, letter.queue, [letter.id])
+            if not ids:
+                _each_queue(app, given, limit, total, _purger(app, dry_run=False))
+    _tell("Purged", "purged", total, dry_run=dry_run, as_json=as_json)
 
 
-def _require_a_choice(
-    ids: tuple[str, ...], reason: str | None, task: str | None, everything: bool, verb: str
-) -> None:
-    if not (ids or reason or task or everything):
-        msg = f"nothing chosen to {verb}. Expected ids, or --reason, --task or --all."
-        raise click.UsageError(msg)
-    if ids and (reason or task or everything):
-        msg = "ids exclude --reason, --task and --all. Give the one or the other."
-        raise click.UsageError(msg)
-
-
-def _choose(
-    app: Windlass,
-    ids: tuple[str, ...],
-    names: tuple[str, ...] | None,
-    reason: str | None,
-    task: str | None,
-) -> dict[str, list[str]]:
-    """Return the chosen ids by queue."""
-    letters = (
-        [_find(app, message_id, names) for message_id in ids]
-        if ids
-        else _select(app, names, reason, task)
+def _purger(app: Windlass, *, dry_run: bool) -> Callable[[str, Selection, int | None], Tally]:
+    return lambda queue, where, most: purge_selected(
+        app.broker, queue, where, limit=most, dry_run=dry_run
     )
-    chosen: dict[str, list[str]] = {}
-    for letter in letters:
-        chosen.setdefault(letter.queue, []).append(letter.id)
-    return chosen
 
 
-def _select(
-    app: Windlass, names: tuple[str, ...] | None, reason: str | None, task: str | None
-) -> Iterator[DeadLetter]:
-    for queue in names or known_queues(app):
-        offset = 0
-        while page := dead_letters.list_dead(app.broker, queue, offset, _PAGE):
-            offset += len(page)
-            for letter in page:
-                if (not reason or letter.reason == reason) and (not task or letter.task == task):
-                    yield letter
+def _require_a_choice(ids: tuple[str, ...], given: Filters, everything: bool, verb: str) -> None:
+    if ids and (everything or not given.is_empty):
+        msg = "ids exclude filters and --all. Give the one or the other."
+        raise click.UsageError(msg)
+    if not (ids or everything) and given.is_empty:
+        msg = (
+            f"nothing chosen to {verb}. Expected ids, or --task, --reason, --error, --worker, "
+            "--since, --until or --all."
+        )
+        raise click.UsageError(msg)
 
 
-def _find(app: Windlass, message_id: str, names: tuple[str, ...] | None) -> DeadLetter:
-    queues = list(names or known_queues(app))
-    for queue in queues:
-        letter = dead_letters.show_dead(app.broker, queue, message_id)
-        if letter is not None:
-            return letter
-    raise NoSuchDeadLetterError(message_id, queues)
+def _apart_ms(rate: str | None) -> float:
+    try:
+        per_second = parse_rate(rate)
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error), param_hint="--rate") from error
+    return 1000.0 / per_second if per_second else 0.0
+
+
+def _each_queue(
+    app: Windlass,
+    given: Filters,
+    limit: int | None,
+    total: Tally,
+    act: Callable[[str, Selection, int | None], Tally],
+) -> None:
+    where = given.selection(app)
+    for queue in given.queues(app):
+        left = None if limit is None else limit - total.matched
+        if left == 0:
+            return
+        tally = act(queue, where, left)
+        total.matched += tally.matched
+        total.done += tally.done
+
+
+def _replay_named(
+    app: Windlass,
+    ids: Iterable[str],
+    given: Filters,
+    total: Tally,
+    pace: tuple[int | None, float],
+    *,
+    dry_run: bool,
+) -> None:
+    start_ms, apart_ms = pace
+    for letter in [find_letter(app, message_id, given) for message_id in ids]:
+        total.matched += 1
+        if not dry_run:
+            first = None if start_ms is None else round(start_ms + apart_ms * total.done)
+            total.done += dead_letters.replay(app.broker, letter.queue, [letter.id], start_ms=first)
+
+
+def _tell(done: str, key: str, total: Tally, *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        facts = {"matched": total.matched, key: total.done, "dry_run": dry_run}
+        click.echo(msgspec.json.encode(facts).decode())
+    elif dry_run:
+        click.echo(f"{total.matched:,} dead letters would be {key}.")
+    elif done == "Purged":
+        click.echo(f"Purged {total.done:,}.")
+    else:
+        click.echo(f"{done} {total.done:,} of {total.matched:,}.")
 
 
 def _row(letter: DeadLetter) -> list[object]:
@@ -207,6 +256,16 @@ def _row(letter: DeadLetter) -> list[object]:
 def _facts(letter: DeadLetter) -> dict[str, object]:
     facts: dict[str, object] = msgspec.to_builtins(letter, builtin_types=(bytes,))
     facts.pop("raw", None)
+    return facts
+
+
+def _attempt(attempt: history.Attempt) -> dict[str, object]:
+    """One attempt for people: times as text, what is not known left out."""
+    facts: dict[str, object] = msgspec.to_builtins(attempt)
+    for name in ("started", "ended"):
+        at_ms = facts.pop(f"{name}_ms", 0)
+        if isinstance(at_ms, int) and at_ms:
+            facts[name] = text.moment(at_ms)
     return facts
 
 

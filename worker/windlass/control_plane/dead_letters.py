@@ -110,7 +110,7 @@ def _load(broker: RedisBroker | MemoryBroker, queue: str, ids: Sequence[str]) ->
     if not ids:
         return []
     if isinstance(broker, MemoryBroker):
-        return [_letter(queue, *found) for found in memory.load_dead(broker, queue, ids)]
+        return [letter_of(queue, *found) for found in memory.load_dead(broker, queue, ids)]
     obits, raws = broker.links.call(
         [
             packed("HMGET", broker.keys.queue(queue).obits, *ids),
@@ -119,12 +119,13 @@ def _load(broker: RedisBroker | MemoryBroker, queue: str, ids: Sequence[str]) ->
     )
     found = zip(ids, obits, raws, strict=True)
     return [
-        _letter(queue, id_, msgspec.json.decode(obit or b"{}"), raw or b"")
+        letter_of(queue, id_, msgspec.json.decode(obit or b"{}"), raw or b"")
         for id_, obit, raw in found
     ]
 
 
-def _letter(queue: str, message_id: str, why: dict[str, Any], raw: bytes) -> DeadLetter:
+def letter_of(queue: str, message_id: str, why: dict[str, Any], raw: bytes) -> DeadLetter:
+    """Build a dead letter from what the broker keeps of it."""
     letter = DeadLetter(
         id=message_id,
         queue=queue,
@@ -205,16 +206,19 @@ def enforce_retention(
     if not keep_s:
         return 0
     if now_ms is None:
-        now_ms = _now_ms(broker)
+        now_ms = broker_now_ms(broker)
     before_ms = now_ms - keep_s * 1000
     if isinstance(broker, MemoryBroker):
         return memory.purge_dead(broker, queue, None, before_ms)
     return _purge_call(broker, queue, str(before_ms), ())
 
 
-def _now_ms(broker: RedisBroker | MemoryBroker) -> int:
+def broker_now_ms(broker: RedisBroker | MemoryBroker) -> int:
+    """Return the broker's clock, milliseconds since the epoch."""
     if isinstance(broker, MemoryBroker):
         return broker.store.now_ms
+    if broker.commands.now:
+        return int(broker.commands.now)
     seconds, micros = broker.links.call([packed("TIME")])[0]
     return int(seconds) * 1000 + int(micros) // 1000
 

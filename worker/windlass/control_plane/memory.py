@@ -5,6 +5,7 @@ Each function of a sibling hands over to the one of the same name when the broke
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -75,6 +76,22 @@ def dead_ids(broker: MemoryBroker, queue: str) -> list[str]:
     with broker.store.changed:
         dead = broker.store.queue(queue).dead
         return sorted(dead, key=lambda id_: (dead[id_].at_ms, id_), reverse=True)
+
+
+def dead_page(
+    broker: MemoryBroker,
+    queue: str,
+    since_ms: int | None,
+    until_ms: int | None,
+    *,
+    is_newest_first: bool,
+) -> list[str]:
+    """Ids of the dead letters of a queue that died within a time."""
+    with broker.store.changed:
+        dead = broker.store.queue(queue).dead
+        low, high = since_ms or 0, math.inf if until_ms is None else until_ms
+        ids = [id_ for id_, obit in dead.items() if low <= obit.at_ms <= high]
+        return sorted(ids, key=lambda id_: (dead[id_].at_ms, id_), reverse=is_newest_first)
 
 
 def load_dead(
@@ -182,3 +199,24 @@ def bury_parked(
     store = broker.store
     with store.changed:
         return memory_deaths.bury_parked(store, store.queue(queue), who, result_for)
+
+
+def replay_edited(
+    broker: MemoryBroker, letter: Any, to: tuple[str, int, bytes], digest: str
+) -> bool:
+    """Make a dead letter ready again with other bytes; False when it is not there as it was."""
+    store, (queue, priority, tail) = broker.store, to
+    with store.changed:
+        message, dead = store.messages.get(letter.id), store.queue(letter.queue).dead
+        if message is None or letter.id not in dead or message.raw != letter.raw:
+            return False
+        del dead[letter.id]
+        memory_attempts.revive(message, store.now_ms, digest)
+        message.queue, message.priority = queue, priority
+        message.raw = stamped(tail, priority, store.now_ms)
+        store.tombstones.pop(letter.id, None)
+        store.results.forget([letter.id])
+        store.queue(queue).to_back(message)
+        store.names.add(queue)
+        store.changed.notify_all()
+        return True
