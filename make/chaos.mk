@@ -13,3 +13,8 @@ chaos: venv ## 100,000 tasks in a storm of faults, and a report of every promise
 
 chaos-mutants: venv ## engines with a known fault, each of which the chaos suite must catch (minutes)
 	@$(PY) tests/chaos/mutants.py
+
+ROUNDS ?= 5
+.PHONY: chaos-failover
+chaos-failover: venv ## what failovers under Sentinel lose and double, by broker_publish_confirm (minutes)
+	@$(PY) tests/chaos/failover.py --rounds $(ROUNDS)
