@@ -32,8 +32,8 @@ test-kube: venv ## tests on a real API server, without nodes
 
 test-cluster: venv ## tests on a real API server and in a whole cluster; both are ended after them
 	@$(cluster_tool) prepare
-	@$(PY) -m pytest tests/kube tests/e2e --ignore=tests/e2e/operator -q $(ARGS)
+	@$(PY) -m pytest tests/kube tests/e2e -m "not long" -q $(ARGS)
 
-test-operator: venv ## of those, only the chart, the main job and the examples
+test-operator: venv ## the chart, the main job, the examples, and what goes wrong meanwhile (10 minutes)
 	@$(cluster_tool) prepare
 	@$(PY) -m pytest tests/e2e/operator -q $(ARGS)

@@ -15,7 +15,7 @@ from windlass_cluster.access import Access
 from windlass_cluster.draining import drained
 from windlass_cluster.providers import Provider
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 
 @dataclass(frozen=True, slots=True)

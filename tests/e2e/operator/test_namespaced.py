@@ -13,7 +13,7 @@ from windlass_cluster import paths
 from windlass_cluster.access import Access
 from windlass_cluster.namespace import Namespace, fresh_namespace
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 _FOLDER = EXAMPLES / "07-namespaced"
 _NAME = "windlass-team"

@@ -73,6 +73,7 @@ def test_08_schedule_wakes_its_pool_in_time_and_is_fired_by_hand(stage: Stage) -
     assert len(reports.events("ScheduleTriggered")) == 1
 
 
+@pytest.mark.long
 def test_every_time_is_run_once_while_the_leader_is_killed(
     cluster: Access,
     cluster_provider: Provider,
