@@ -6,6 +6,7 @@ The twin of `redis_store/lua/lib/slots.lua`; what one fetch does with it is in
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -83,6 +84,19 @@ class Lines:
         if not line:
             del self.lines[gate]
         return True
+
+    def may_be_tried(self, now_ms: int, horizon_ms: int) -> tuple[int, int, int]:
+        """Return how many messages may be tried now and how many soon, one a gate; and when next.
+
+        Without a worker nobody tries them: this is what wakes one. The time is 0 for never.
+        """
+        held = len(self.blocked)
+        if not held:
+            return 0, 0, 0
+        later = [at for at in self.retry.values() if now_ms < at < math.inf]
+        now = min(held, sum(at <= now_ms for at in self.retry.values()))
+        soon = min(held - now, sum(at <= now_ms + horizon_ms for at in later))
+        return now, soon, math.ceil(min(later, default=0))
 
     def clear(self) -> None:
         """Forget all that waits."""

@@ -187,7 +187,10 @@ class MemoryQueue:
     def depth(
         self, messages: dict[str, Stored], started: int, now_ms: int, horizon_ms: int
     ) -> QueueDepth:
-        """Count what is where; due messages and expired leases count as open."""
+        """Count what is where; due messages and expired leases count as open.
+
+        And so does a message for each gate that may be tried now.
+        """
         due = bisect_left(self.scheduled, (now_ms + 1, ""))
         soon = bisect_left(self.scheduled, (now_ms + horizon_ms + 1, ""))
         expired = sum(grant.left for grant in self.expired(now_ms))
@@ -198,14 +201,16 @@ class MemoryQueue:
             *(at for at, _ in self.scheduled[: min(due, 1)]),
         ]
         leased = len(self.leased) - expired
+        may, may_soon, next_try_ms = self.lines.may_be_tried(now_ms, horizon_ms)
+        next_due_ms = self.scheduled[due][0] if due < len(self.scheduled) else 0
         return QueueDepth(
             queue=self.name,
-            open=sum(map(len, self.ready)) + due + expired,
+            open=sum(map(len, self.ready)) + due + expired + may,
             parked=len(self.parked),
-            blocked=len(self.lines.blocked),
+            blocked=len(self.lines.blocked) - may,
             scheduled=len(self.scheduled) - due,
-            due_soon=soon - due,
-            next_due_ms=self.scheduled[due][0] if due < len(self.scheduled) else 0,
+            due_soon=soon - due + may_soon,
+            next_due_ms=min((at for at in (next_due_ms, next_try_ms) if at), default=0),
             leased=leased,
             started=min(started, leased),
             dead=len(self.dead),

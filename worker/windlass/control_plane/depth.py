@@ -67,7 +67,7 @@ def depth_call(keys: Keys, queue: str, now: str = "", horizon_ms: int = DUE_SOON
     q = keys.queue(queue)
     touched = (
         keys.messages, q.leased, q.leases, q.left, q.scheduled, q.record, q.stats, q.parked,
-        q.dead, q.condemned, *q.by_urgency, q.beat, q.blocked,
+        q.dead, q.condemned, *q.by_urgency, q.beat, q.blocked, q.retry,
     )  # fmt: skip
     return script("depth").command(touched, (now, horizon_ms))
 

@@ -30,6 +30,8 @@ end
 -- Quotes within the words of an obituary are escaped, so this is its own field.
 local function reason_of(obit) return string.match(obit, '"reason":"([%w_]+)"') or 'unknown' end
 
-local waiting, waiting_seen, tasks = counted(parked, function(value) return string.match(value, '^%d+:(.*)$') end)
+local function task_of(value) return string.match(value, '^%d+:(.*)$') or value end
+
+local waiting, waiting_seen, tasks = counted(parked, task_of)
 local died, died_seen, reasons = counted(obits, reason_of)
 return {waiting, waiting_seen, tasks, died, died_seen, reasons}
