@@ -40,12 +40,14 @@ class Case:
         confirm: broker_publish_confirm, "accepted" or "replicated".
         lags: The replica hears nothing for LAG_S before.
         hangs: The primary is stopped until another has taken over, then goes on; else it is killed.
+        at_once: The killed primary is started again before all Sentinels know of the new one.
         config: Of the servers.
     """
 
     confirm: str
     lags: bool = False
     hangs: bool = False
+    at_once: bool = False
     config: tuple[tuple[str, str], ...] = ()
 
 
@@ -143,6 +145,8 @@ def measure(case: Case) -> Measure:
             if case.hangs:
                 group.primary.resume()
             else:
+                if not case.at_once:
+                    eventually(lambda: _all_agree(group), _SOON, "all Sentinels know")
                 group.primary.start()  # it becomes a replica: confirmed calls wait for one
             before = len(load.acknowledged)
             eventually(lambda: len(load.acknowledged) > before + 200, _SOON, "work goes on")
@@ -154,10 +158,19 @@ def measure(case: Case) -> Measure:
 
 
 def _keep_away_from_its_primary(group: SentinelGroup) -> None:
-    """Let the replica hear nothing more: what was on its way to a stopped one would still arrive."""
+    """Let the replica hear nothing more: what is on its way to one that is stopped arrives."""
     group.replica.pause()
     with contextlib.closing(group.primary.client()) as client:
         client.execute_command("CLIENT", "KILL", "TYPE", "replica")
+
+
+def _all_agree(group: SentinelGroup) -> bool:
+    """Whether every Sentinel names the new primary."""
+    named = set()
+    for sentinel in group.sentinels:
+        with sentinel.client() as client:
+            named.add(client.sentinel_get_master_addr_by_name(group.NAME)[1])
+    return named == {group.replica.port}
 
 
 def _wait_until_it_follows(group: SentinelGroup) -> None:

@@ -20,12 +20,14 @@ _REPLICAS = (("min-replicas-to-write", "1"), ("min-replicas-max-lag", "2"))
 CASES = {
     "killed": Case(confirm="accepted"),
     f"killed, replica {LAG_S:g} s behind": Case(confirm="accepted", lags=True),
+    "killed, and back at once, empty": Case(confirm="accepted", at_once=True),
     "hangs and comes back": Case(confirm="accepted", hangs=True),
     f"killed, replica {LAG_S:g} s behind, min-replicas-to-write 1": Case(
         confirm="accepted", lags=True, config=_REPLICAS
     ),
     "replicated: killed": Case(confirm="replicated"),
     f"replicated: killed, replica {LAG_S:g} s behind": Case(confirm="replicated", lags=True),
+    "replicated: killed, and back at once, empty": Case(confirm="replicated", at_once=True),
     "replicated: hangs and comes back": Case(confirm="replicated", hangs=True),
     f"replicated: killed, replica {LAG_S:g} s behind, min-replicas-to-write 1": Case(
         confirm="replicated", lags=True, config=_REPLICAS
