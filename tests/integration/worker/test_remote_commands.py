@@ -199,15 +199,19 @@ def test_hard_limit_changes_at_once(app, start_worker, pool):
         app.send_task("worker_tasks.hold", ["a"]).get(timeout=10)
 
 
-def test_rate_limit_is_lifted_and_set_at_once(app, start_worker, marks):
+@pytest.mark.parametrize(
+    ("task", "put_off"), [("limited", "BLOCKED"), ("limited_here", "SCHEDULED")]
+)
+def test_rate_limit_is_lifted_and_set_at_once(app, start_worker, task, put_off):
     start_worker("-c", "1", "-n", NODE)
-    app.send_task("worker_tasks.limited", [0]).get(timeout=10)
-    assert ok(app.control.rate_limit("worker_tasks.limited", "1/h", reply=True))
-    first, second = app.send_many([app.signature("worker_tasks.limited", args=[n]) for n in (1, 2)])
-    eventually(lambda: {first.stage, second.stage} == {"DONE", "SCHEDULED"})
+    name = f"worker_tasks.{task}"
+    app.send_task(name, [0]).get(timeout=10)
+    assert ok(app.control.rate_limit(name, "1/h", reply=True))
+    first, second = app.send_many([app.signature(name, args=[n]) for n in (1, 2)])
+    eventually(lambda: {first.stage, second.stage} == {"DONE", put_off})
 
-    assert "disabled" in ok(app.control.rate_limit("worker_tasks.limited", 0, reply=True))
-    more = app.send_many([app.signature("worker_tasks.limited", args=[n]) for n in range(30)])
+    assert "disabled" in ok(app.control.rate_limit(name, 0, reply=True))
+    more = app.send_many([app.signature(name, args=[n]) for n in range(30)])
     assert [each.get(timeout=10) for each in more] == list(range(30))
 
 

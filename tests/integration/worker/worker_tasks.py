@@ -156,6 +156,11 @@ def tracked(name):
     return hold.run(name)
 
 
+@app.task(rate_limit="20/s", rate_limit_scope="worker")
+def limited_here(n):
+    return n
+
+
 @app.task(rate_limit="20/s")
 def limited(n):
     mark("limited", str(time.monotonic()))

@@ -100,6 +100,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "worker_lease_s": seconds,
     "worker_drain_timeout": st.just(0) | seconds,
     "worker_disable_rate_limits": st.booleans(),
+    "task_rate_limit_scope": st.sampled_from(["cluster", "worker"]),
     "worker_hijack_root_logger": st.booleans(),
     "worker_log_format": st.none() | text,
     "worker_log_color": st.none() | st.booleans(),
