@@ -1,9 +1,10 @@
 """pytest fixtures: `kube_api` (an API server), `cluster` (a whole cluster), and their namespaces.
 
-A run brings up what its tests ask for, once, also when xdist spreads the tests over processes, and
-ends what it brought up. A cluster that was up before the run is used and left, except in CI (the
-variable CI is set), where a run has its own. Where no cluster is possible, tests that need one are
-skipped with the reason; in CI they fail instead.
+A run brings up what its tests ask for, once, and ends what it brought up. Where xdist spreads the
+tests over processes they share the cluster, and each has an API server of its own: tests of the
+operator and of CRDs reach over all namespaces. A cluster that was up before the run is used and
+left, except in CI (the variable CI is set), where a run has its own. Where no cluster is possible,
+tests that need one are skipped with the reason; in CI they fail instead.
 
 Importing this module costs next to nothing and needs nothing but pytest.
 """
@@ -39,10 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Ends what this run brought up, when its first process ends."""
+    """Ends what this process brought up, and with its first process what the run did."""
+    ApiLevel(_api_name()).down()
     if not config.stash.get(_owner, False):
         return
-    ApiLevel(_api_name()).down()
     if _mark().exists():
         choose(_mark().read_text(), cluster=_cluster_name()).down()
         _mark().unlink()
@@ -75,7 +76,7 @@ def kube_api() -> Access:
     reason = ApiLevel.why_not()
     if reason is not None:
         _not_here(reason)
-    return ApiLevel(_api_name()).up(owner_pid=_run())
+    return ApiLevel(_api_name()).up(owner_pid=os.getpid())
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +124,7 @@ def _cluster_name() -> str:
 
 
 def _api_name() -> str:
-    return f"run-{_run()}-api"
+    return f"run-{os.getpid()}-api"
 
 
 def _is_welcome(standing: Provider) -> bool:

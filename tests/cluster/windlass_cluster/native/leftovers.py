@@ -11,12 +11,12 @@ from windlass_cluster import paths
 from windlass_cluster.native.api_level import ApiLevel
 from windlass_cluster.native.provider import Native
 
-# The first process of a run gives its clusters their names: see pytest_plugin.py.
+# Clusters are named after the process that began them: see pytest_plugin.py.
 _RUN = re.compile(r"run-(\d+)(-api)?(\.mark)?")
 
 
 def sweep() -> None:
-    """Removes the remains of every run whose first process is gone."""
+    """Removes the remains of every run whose process is gone."""
     if not paths.state_root().is_dir():
         return
     for left in sorted(paths.state_root().iterdir()):
