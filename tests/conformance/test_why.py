@@ -76,7 +76,9 @@ def test_what_is_parked_is_known_and_counted_by_task(brokers: Sample) -> None:
     (delivery,) = lease(brokers.broker, "a")
     settle(brokers.broker, Park(id="a", queue="q", token=delivery.token, task="tests.new"))
 
-    assert causes(facts_of(brokers, "a")) == [Cause.NO_WORKER_KNOWS_IT, Cause.NO_WORKER]
+    facts = facts_of(brokers, "a")
+    assert facts.parked_ms == NOW
+    assert causes(facts) == [Cause.NO_WORKER_KNOWS_IT, Cause.NO_WORKER]
     assert read_set_aside(brokers.broker, ["q"]) == [SetAside(parked=1, tasks={"tests.new": 1})]
 
 

@@ -120,8 +120,10 @@ TABLE: list[tuple[str, Facts, Sequence[Cause], Sequence[str]]] = [
      [Cause.ABOUT_TO_START], []),
     ("no worker knows its task", make_facts(Stage.PARKED), [Cause.NO_WORKER_KNOWS_IT],
      ["knows the task 'shop.send'", "deploy the code"]),
-    ("parked, but not for ever", make_facts(Stage.PARKED, queue=queue(IDLE, park_limit_s=7200)),
-     [Cause.NO_WORKER_KNOWS_IT], ["After 2h00m there it becomes a dead letter"]),
+    ("parked, but not for ever", make_facts(Stage.PARKED, parked_ms=NOW,
+                                             queue=queue(IDLE, park_limit_s=7200)),
+     [Cause.NO_WORKER_KNOWS_IT],
+     ["since 2023-11-14T22:13:20Z, uncounted", "At 2023-11-15T00:13:20Z it becomes a dead"]),
     ("parked, and nobody there", make_facts(Stage.PARKED, queue=queue()),
      [Cause.NO_WORKER_KNOWS_IT, Cause.NO_WORKER], []),
     # its expiry, and marks against it

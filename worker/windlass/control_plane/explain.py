@@ -74,13 +74,17 @@ def _scheduled(facts: Facts) -> Reason:
 def _parked(facts: Facts) -> Reason:
     queue = facts.queue
     limit_s = 0 if queue is None else queue.record.park_limit_s
-    ends = f" After {age(limit_s * 1000)} there it becomes a dead letter." if limit_s else ""
+    since = f" since {moment(facts.parked_ms)}" if facts.parked_ms else ""
+    ends = ""
+    if limit_s and facts.parked_ms:
+        ends = f" At {moment(facts.parked_ms + limit_s * 1000)} it becomes a dead letter."
     return Reason(
         cause=Cause.NO_WORKER_KNOWS_IT,
-        text=f"No worker that met it knows the task {facts.task!r}. It waits, uncounted, for one "
-        "that does: deploy the code, or check the task's name and that its module is imported."
+        text=f"No worker that met it knows the task {facts.task!r}. It waits{since}, uncounted, "
+        "for one that does: deploy the code, or check the task's name and that its module is "
+        "imported."
         + ends,
-        facts={"task": facts.task, "workers": 0 if queue is None else len(queue.workers)},
+        facts={"task": facts.task, "parked_ms": facts.parked_ms, "limit_s": limit_s},
     )
 
 
@@ -191,8 +195,8 @@ def _absent(facts: Facts) -> Iterator[Reason]:
         yield Reason(
             cause=Cause.UNKNOWN,
             text="Nothing is known of it: it was never sent here, or its result has expired, or it "
-            "stores none, or it is a later step of a workflow. Check the id, the broker's address "
-            "and the keyspace.",
+            "stores none, or it is a later step of a workflow, or another call stood for it "
+            "(unique tasks). Check the id, the broker's address and the keyspace.",
         )
 
 

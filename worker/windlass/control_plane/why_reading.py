@@ -55,6 +55,7 @@ class _Place(NamedTuple):
     record: QueueRecord
     due_ms: int = 0
     lease_ms: int = 0
+    parked_ms: int = 0
     ahead: int | None = None
 
 
@@ -105,6 +106,7 @@ def _with_place(
         queue=Queue(name=name, record=place.record, workers=serving),
         ahead=place.ahead,
         lease_ms=place.lease_ms,
+        parked_ms=place.parked_ms,
         blocked=tuple(why_blocked(broker, facts.id)) if place.stage in _LIMITED else (),
         obituary=_obituary(broker, name, facts.id) if place.stage is Stage.DEAD else None,
     )
@@ -147,12 +149,12 @@ def _place(broker: RedisBroker | MemoryBroker, message: Message) -> _Place:
         return _place_in_memory(broker, message)
     q, id_, level = broker.keys.queue(message.queue), message.id, message.priority
     before = [packed("LLEN", q.ready[higher]) for higher in range(level + 1, 10)]
-    token, due, is_blocked, is_parked, died, is_condemned, at, record, *longer = broker.links.call(
+    token, due, is_blocked, parked, died, is_condemned, at, record, *longer = broker.links.call(
         [
             packed("HGET", q.leased, id_),
             packed("ZSCORE", q.scheduled, f"{level}{id_}"),
             packed("HEXISTS", q.blocked, id_),
-            packed("HEXISTS", q.parked, id_),
+            packed("HGET", q.parked, id_),
             packed("ZSCORE", q.dead, id_),
             packed("SISMEMBER", q.condemned, id_),
             packed("LPOS", q.ready[level], id_, "MAXLEN", MOST_AHEAD),
@@ -164,7 +166,7 @@ def _place(broker: RedisBroker | MemoryBroker, message: Message) -> _Place:
         (token is not None, Stage.LEASED),
         (due is not None, Stage.SCHEDULED),
         (is_blocked, Stage.BLOCKED),
-        (is_parked, Stage.PARKED),
+        (parked is not None, Stage.PARKED),
         (died is not None, Stage.DEAD),
         (is_condemned, Stage.DONE),
     )
@@ -175,7 +177,14 @@ def _place(broker: RedisBroker | MemoryBroker, message: Message) -> _Place:
     lease_ms = 0
     if token is not None:
         lease_ms = int(float(broker.links.call([packed("ZSCORE", q.leases, token)])[0] or 0))
-    return _Place(stage, record_of(record), int(float(due or 0)), lease_ms, ahead)
+    return _Place(
+        stage,
+        record_of(record),
+        due_ms=int(float(due or 0)),
+        lease_ms=lease_ms,
+        parked_ms=int((parked or b"0").partition(b":")[0]),
+        ahead=ahead,
+    )
 
 
 def _known_in_memory(broker: MemoryBroker, message_id: str) -> _Known:
@@ -207,4 +216,5 @@ def _place_in_memory(broker: MemoryBroker, message: Message) -> _Place:
         if stage is Stage.QUEUED:
             ahead = sum(len(queue.ready[higher]) for higher in range(level + 1, 10))
             return _Place(stage, record, ahead=ahead + list(queue.ready[level]).index(id_))
-        return _Place(stage, record)
+        parked_ms, _ = queue.parked.get(id_, (0, ""))
+        return _Place(stage, record, parked_ms=parked_ms)
