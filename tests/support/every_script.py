@@ -11,9 +11,12 @@ from windlass.brokers.base import Again, Bury, Crashed, FetchRequest, HandBack, 
 from windlass.brokers.redis import RedisBroker
 from windlass.control_plane import schedules
 from windlass.control_plane.cordon import cordon, uncordon
-from windlass.control_plane.dead_letters import list_dead, purge_dead, replay
+from windlass.control_plane.dead_edit import open_edit, replay_edited
+from windlass.control_plane.dead_letters import list_dead, purge_dead, replay, show_dead
+from windlass.control_plane.dead_selection import Selection, select
 from windlass.control_plane.depth import list_queues, read_depths
 from windlass.control_plane.heartbeats import WorkerStatus, beat
+from windlass.control_plane.parking import ParkLimits
 from windlass.control_plane.queue_record import write_record
 from windlass.control_plane.set_aside import read_set_aside
 from windlass.redis_store.async_connection import AsyncLinks
@@ -60,6 +63,22 @@ def use_messages(broker: RedisBroker) -> None:
     broker.revoke_stamps({"batch": "b1"})
     broker.wait(FetchRequest(worker_id="w", queues=("q",), want=1, lease_ms=1, wait_ms=1), 0.0)
     replay(broker, "q", [bad.id])
+    use_dead_letters(broker)
+
+
+def use_dead_letters(broker: RedisBroker) -> None:
+    """One that was parked for too long, found among the others, changed and replayed."""
+    (unknown,) = lease(broker, "unknown", queue="parking")
+    settle(broker, Park(id=unknown.id, queue="parking", token=unknown.token, task="t"))
+    write_record(broker, "parking", park_limit_s=1)
+    now, (seconds, _) = broker.commands.now, read(broker, "TIME")
+    at(broker, (int(seconds) + 60) * SECOND)
+    assert ParkLimits(broker, "w").run_once(["parking"]) == 1
+    assert [letter.id for letter in select(broker, "parking", Selection())] == [unknown.id]
+    letter = show_dead(broker, "parking", unknown.id)
+    assert letter is not None
+    replay_edited(broker, letter, open_edit(letter))
+    broker.commands.now = now
 
 
 def use_locks(broker: RedisBroker) -> None:
