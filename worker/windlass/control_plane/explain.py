@@ -82,8 +82,7 @@ def _parked(facts: Facts) -> Reason:
         cause=Cause.NO_WORKER_KNOWS_IT,
         text=f"No worker that met it knows the task {facts.task!r}. It waits{since}, uncounted, "
         "for one that does: deploy the code, or check the task's name and that its module is "
-        "imported."
-        + ends,
+        "imported." + ends,
         facts={"task": facts.task, "parked_ms": facts.parked_ms, "limit_s": limit_s},
     )
 
