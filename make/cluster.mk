@@ -28,11 +28,13 @@ helm: venv ## run helm on that Kubernetes: make helm ARGS='list -A'
 
 test-kube: venv ## tests on a real API server, without nodes
 	@$(cluster_tool) --api-only prepare
-	@$(PY) -m pytest tests/kube -q $(ARGS)
+	@$(PY) -m pytest tests/kube -q -n $(JOBS) --dist loadfile $(ARGS)
 
+# ARGS may select tests of one of the two only: pytest calls that 5.
 test-cluster: venv ## tests on a real API server and in a whole cluster; both are ended after them
 	@$(cluster_tool) prepare
-	@$(PY) -m pytest tests/kube tests/e2e -m "not long" -q $(ARGS)
+	@$(PY) -m pytest tests/kube -q -n $(JOBS) --dist loadfile $(ARGS) || test $$? -eq 5
+	@$(PY) -m pytest tests/e2e -m "not long" -q $(ARGS) || test $$? -eq 5
 
 test-operator: venv ## the chart, the main job, the examples, and what goes wrong meanwhile (10 minutes)
 	@$(cluster_tool) prepare
