@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -28,6 +28,7 @@ from windlass.brokers.redis import RedisBroker
 from windlass.control_plane.cordon import cordon
 from windlass.control_plane.depth import read_depths
 from windlass.control_plane.queue_record import write_record
+from windlass.redis_store.stepping import pack_step, read_step
 from workflow_samples import (
     IMMUTABLE,
     WENT_WRONG,
@@ -56,10 +57,13 @@ def begin(broker: RedisBroker, *ids: str) -> Delivery:
 
 def step(broker: RedisBroker, item: Settlement, **options: Any) -> Fetched | None:
     """What the script alone makes of a step; None when it did nothing."""
-    command = broker.commands.step([item], msgspec.structs.replace(REQUEST, **options))
-    if command is None:
-        return None
-    return broker.commands.stepped(item, broker.links.call([command])[0])
+    command = pack(broker, [item], **options)
+    return None if command is None else read_step(item, broker.links.call([command])[0])
+
+
+def pack(broker: RedisBroker, items: Sequence[Settlement], **options: Any) -> bytes | None:
+    request = msgspec.structs.replace(REQUEST, **options)
+    return pack_step(broker.keys, broker.commands.now, items, request)
 
 
 def state(broker: RedisBroker) -> dict[str, Any]:
@@ -315,15 +319,13 @@ def test_failures_and_what_is_no_lone_step_are_not_packed_at_all(broker: RedisBr
     other = msgspec.structs.replace(succeeded(a), token=-a.token)
     assert isinstance(other, StepDone)
 
-    assert broker.commands.step([failed(a, WENT_WRONG)], REQUEST) is None
-    assert broker.commands.step([succeeded(a), succeeded(a)], REQUEST) is None
-    assert broker.commands.step([other], REQUEST) is None
-    elsewhere = msgspec.structs.replace(REQUEST, queues=("r",))
-    assert broker.commands.step([succeeded(a)], elsewhere) is None
-    many = msgspec.structs.replace(REQUEST, queues=(*(f"q{n}" for n in range(9)), "q"))
-    assert broker.commands.step([succeeded(a)], many) is None
-    whole = msgspec.structs.replace(REQUEST, step_only=False)
-    assert broker.commands.step([succeeded(a)], whole) is None
+    assert pack(broker, [failed(a, WENT_WRONG)]) is None
+    assert pack(broker, [succeeded(a), succeeded(a)]) is None
+    assert pack(broker, [other]) is None
+    assert pack(broker, [succeeded(a)], queues=("r",)) is None
+    assert pack(broker, [succeeded(a)], queues=(*(f"q{n}" for n in range(8)), "q")) is None
+    assert pack(broker, [succeeded(a)], step_only=False) is None
+    assert pack(broker, [succeeded(a)], queues=(*(f"q{n}" for n in range(7)), "q")) is not None
 
 
 def test_somebody_who_waits_for_the_outcome_is_told(broker: RedisBroker) -> None:

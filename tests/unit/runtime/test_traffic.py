@@ -4,71 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from windlass.brokers.base import Delivery, Done, Fetched
+from traffic_road import Road, done, fetched
+from windlass.brokers.base import Delivery
 from windlass.errors import BrokerError, OperationalError
-from windlass.runtime.exchange import Answer, Woken
-from windlass.runtime.state import WorkerState
+from windlass.runtime.exchange import Woken
 from windlass.runtime.traffic import (
     COALESCE_S,
     CORDON_POLL_S,
-    NO_STEPS_S,
     QUIET_S,
-    STEPS_S,
     TRIES_TOGETHER,
-    Terms,
-    Traffic,
 )
-
-
-class Exchange:
-    def __init__(self):
-        self.is_busy = False
-        self.jobs = []
-
-    def submit(self, job):
-        self.is_busy = True
-        self.jobs.append(job)
-
-
-class Waker:
-    def __init__(self):
-        self.is_armed = False
-        self.orders = []
-        self.interrupts = 0
-
-    def interrupt(self):
-        self.interrupts += 1
-
-    def arm(self, request, timeout_s):
-        self.is_armed = True
-        self.orders.append((request, timeout_s))
-
-
-class Road:
-    """Traffic with both ends in the test's hands."""
-
-    def __init__(self):
-        self.exchange, self.waker, self.state = Exchange(), Waker(), WorkerState()
-        terms = Terms(worker_id="w", queues=("a", "b"), lease_s=15.0)
-        self.dropped = []
-        self.traffic = Traffic(
-            terms, self.exchange, self.waker, self.state, on_dropped=self.dropped.append
-        )
-
-    def advance(self, now, want=0, is_due=True):
-        self.traffic.advance(want, is_due=is_due, now=now)
-
-    def answer(self, at, **fields):
-        return self.traffic.on_answer(Answer(job=self.exchange.jobs[-1], at=at, **fields))
 
 
 @pytest.fixture
 def road():
     return Road()
-
-
-def done(n=1):
-    return Done(id=f"m{n}", queue="a", token=1)
 
 
 def wait_for_one(road):
@@ -83,10 +33,6 @@ def bring_next(road, now, want):
     road.traffic.expect_next()
     road.advance(now, want=want)
     road.answer(now, fetched=fetched(Delivery(id="m2", queue="a", token=2, raw=b"")))
-
-
-def fetched(*deliveries, **fields):
-    return Fetched(now_ms=1_000_000, deliveries=list(deliveries), **fields)
 
 
 def test_lone_outcome_leaves_at_once_and_by_itself(road):
@@ -218,78 +164,6 @@ def test_after_a_step_brought_all_that_was_wanted_the_next_fetch_is_not_put_off(
     road.advance(10.0001, want=1)
 
     assert len(road.exchange.jobs) == 2
-
-
-def look(road, now, **fields):
-    """A fetch that looks at the queues, and brings something."""
-    road.advance(now, want=1)
-    message = Delivery(id="m0", queue="a", token=1, raw=b"")
-    road.answer(now, fetched=fetched(message, **fields))
-
-
-def end_step(road, now, *more):
-    for each in (done(), *more):
-        road.traffic.settle(each, now=now)
-    road.traffic.expect_next()
-    road.advance(now, want=2)
-    return road.exchange.jobs[-1].request
-
-
-def step(n=2):
-    return fetched(Delivery(id=f"m{n}", queue="a", token=1, raw=b""), is_step=True)
-
-
-def test_after_a_look_at_the_queues_steps_need_none_for_a_moment(road):
-    look(road, 10.0)
-    assert end_step(road, 10.001).step_only
-    road.answer(10.002, fetched=step())
-    assert end_step(road, 10.003).step_only
-    road.answer(10.004, fetched=step())
-
-    assert not end_step(road, 10.0 + STEPS_S).step_only
-    road.answer(10.011, fetched=fetched(Delivery(id="m9", queue="a", token=9, raw=b"")))
-    assert end_step(road, 10.012).step_only
-
-
-def test_the_first_step_looks_at_the_queues(road):
-    assert not end_step(road, 10.0).step_only
-
-
-def test_two_ends_at_once_are_no_step(road):
-    look(road, 10.0)
-
-    assert not end_step(road, 10.001, done(2)).step_only
-
-
-def test_a_step_does_not_pass_by_what_is_due(road):
-    look(road, 10.0, next_due_ms=1_000_002)
-    assert end_step(road, 10.001).step_only
-    road.answer(10.0015, fetched=step())
-
-    assert not end_step(road, 10.003).step_only
-
-
-def test_after_a_step_that_could_not_be_one_none_is_tried_for_a_while(road):
-    look(road, 10.0)
-    assert end_step(road, 10.001).step_only
-    road.answer(10.002, fetched=fetched(Delivery(id="m2", queue="a", token=2, raw=b"")))
-
-    assert not end_step(road, 10.003).step_only
-    road.answer(10.0 + NO_STEPS_S, fetched=fetched(Delivery(id="m2", queue="a", token=2, raw=b"")))
-    assert end_step(road, 10.003 + NO_STEPS_S).step_only
-
-
-def test_a_step_says_nothing_of_the_queues(road):
-    look(road, 10.0, next_due_ms=1_005_000)
-    end_step(road, 10.001)
-    due_at = road.traffic.next_due_at
-    road.answer(10.002, fetched=step())
-
-    assert road.traffic.next_due_at == due_at
-    assert not road.traffic.is_registered
-    road.advance(10.003, want=1)
-    assert len(road.exchange.jobs) == 2, "the end of the step will ask"
-    assert road.state.fetched_total == 2
 
 
 def test_wait_is_cut_short_when_there_is_no_room_any_more(road):

@@ -16,6 +16,7 @@ from windlass.redis_store import limiting
 from windlass.redis_store.commands import Commands, SettleCall
 from windlass.redis_store.connection import Links, server_error
 from windlass.redis_store.sent import SentCall, send
+from windlass.redis_store.stepping import pack_step, read_step
 
 
 class SentStep:
@@ -37,7 +38,7 @@ class SentStep:
 
     def fetched(self) -> Fetched | None:
         """Return what came; None: `exchange` it."""
-        return Commands.stepped(self._settlement, self._call.reply)
+        return read_step(self._settlement, self._call.reply)
 
     @property
     def is_declined(self) -> bool:
@@ -76,10 +77,10 @@ class Exchanges:
     ) -> tuple[list[str], Fetched | None]:
         """See `windlass.brokers.base.Broker.exchange`."""
         if request is not None:
-            step = self._commands.step(settlements, request)
+            step = self._pack_step(settlements, request)
             if step is not None:
                 (reply,) = self._links.call([step])
-                if (fetched := self._commands.stepped(settlements[0], reply)) is not None:
+                if (fetched := read_step(settlements[0], reply)) is not None:
                     return [], fetched
         calls = self._commands.settle(settlements)
         commands = [call.command for call in calls]
@@ -104,9 +105,13 @@ class Exchanges:
         self, settlements: Sequence[Settlement], request: FetchRequest
     ) -> SentStep | None:
         """See `windlass.brokers.base.Broker.begin_step`."""
-        command = self._commands.step(settlements, request)
+        command = self._pack_step(settlements, request)
         call = None if command is None else send(self._links, command)
         return None if call is None else SentStep(call, settlements[0])
+
+    def _pack_step(self, settlements: Sequence[Settlement], request: FetchRequest) -> bytes | None:
+        commands = self._commands
+        return pack_step(commands.keys, commands.now, settlements, request)
 
     def _finish(self, calls: Sequence[SettleCall], replies: Sequence[Any]) -> None:
         """Send the rest of what commits have released in part: the many, or to unusual queues."""

@@ -38,13 +38,13 @@ from windlass.redis_store.packing import (
     expires_spec,
     ids_in,
     payload_bytes,
+    read_marks,
     result_args,
     text_bytes,
 )
 from windlass.redis_store.resp import Argument, pack
 from windlass.redis_store.scripts import outcome_script, script
 from windlass.redis_store.wire import Reply
-from windlass.stamp_marks import Mark, StampMarks
 
 #: Queues and priorities whose part of a call is kept packed.
 MAX_HEADS = 10_000
@@ -363,25 +363,6 @@ class Commands:
         )  # fmt: skip
         return script("fetch").command(touched, args)
 
-    def step(self, settlements: Sequence[Settlement], request: FetchRequest) -> bytes | None:
-        """Pack a lone step with the lease of what it releases; None where it is not that."""
-        if not request.step_only or len(settlements) != 1:
-            return None
-        (item,) = settlements
-        if not isinstance(item, StepDone) or not _is_plain_step(item) or item.id[14:15] == RUN_MARK:
-            return None
-        return continuing.done_and_next(self.keys, self.now, item, request)
-
-    @staticmethod
-    def stepped(settlement: Settlement, reply: Reply) -> Fetched | None:
-        """Read the reply of `step`; None: nothing was done, and it is to be done without."""
-        if not reply:
-            return None
-        now, id_, raw = reply
-        queue, token = settlement.queue, settlement.token
-        delivery = Delivery(id=id_.decode(), queue=queue, token=token, raw=raw)
-        return Fetched(now_ms=now, deliveries=[delivery], is_step=True)
-
     @staticmethod
     def fetched(request: FetchRequest, reply: Reply) -> Fetched:
         """Read a fetch's reply."""
@@ -408,14 +389,9 @@ class Commands:
             expired_leases=tuple(queues[q] for q in expired),
             parked={queues[q]: gen for q, gen in zip(parked[::2], parked[1::2], strict=True)},
             paused=tuple(queues[q] for q in paused),
-            stamps=_stamp_marks(*stamps) if stamps else None,
+            stamps=read_marks(*stamps) if stamps else None,
             keeps={
                 queues[q]: frozenset(ends.decode().split())
                 for q, ends in zip(keeps[::2], keeps[1::2], strict=True)
             },
         )
-
-
-def _stamp_marks(generation: int, rows: Sequence[bytes]) -> StampMarks:
-    pairs = zip(rows[::2], rows[1::2], strict=True)
-    return StampMarks(generation, [Mark.decode(row, int(float(until))) for row, until in pairs])

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from windlass.brokers.base import DeadEnd, Done, FetchRequest, StepDone
+from windlass.brokers.base import DeadEnd, Done, StepDone
 from windlass.continuations import Continuation, Part, Release
 from windlass.messages import Outgoing
 from windlass.redis_store.keys import Keys
@@ -25,8 +25,6 @@ from windlass.redis_store.resp import Argument
 from windlass.redis_store.scripts import outcome_script, script
 
 _pack = msgspec.msgpack.Encoder().encode
-#: A step of a worker of more queues is not leased in its commit: there is too much to look at.
-STEP_QUEUES = 8
 Fields = list[Argument]
 
 
@@ -70,7 +68,7 @@ def done_whole(keys: Keys, now: str, item: Done) -> bytes:
         now, keys.done_prefix, int(item.duration_ms * 1000), item.id, item.token,
         *result_args(item.result), targets.names,
         *((then.id, then.index) if then else ("", 0)),
-        *((part.failure, _value(part)) if part else (b"", b"")),
+        *((part.failure, value_of(part)) if part else (b"", b"")),
         "" if part or step is None else step.holder, _added(step), *_burial(item),
         len(item.followups), *message_args(item.followups, now),
     ]  # fmt: skip
@@ -96,7 +94,7 @@ def done_with_parts(keys: Keys, now: str, queue: str, ended: Sequence[StepDone])
         names.update(dict.fromkeys(part.then.queues))
         messages += (
             item.id, item.token, 0 if result is None else 1, which, part.then.index, part.failure,
-            _value(part),
+            value_of(part),
         )  # fmt: skip
         if result is not None:
             outcomes += (result.ttl_ms, result.payload)
@@ -111,33 +109,6 @@ def done_with_parts(keys: Keys, now: str, queue: str, ended: Sequence[StepDone])
         *records, *messages, *outcomes,
     ]  # fmt: skip
     return outcome_script("commit_with_parts", keys).command(touched, args)
-
-
-def done_and_next(keys: Keys, now: str, item: StepDone, request: FetchRequest) -> bytes | None:
-    """Pack the end of a step with the lease of what it releases.
-
-    Returns:
-        None where it cannot be that: see `lua/commit_step.lua`, which finds out the rest.
-    """
-    part, queue = item.part, item.queue
-    if part is None or part.failure or part.then.queues != (queue,) or len(part.then.formats) > 1:
-        return None
-    if queue not in request.queues or len(request.queues) > STEP_QUEUES or item.token < 0:
-        return None  # a token below 0: others wait for the slots that it holds
-    q, then = keys.queue(queue), part.then
-    touched = [
-        keys.messages, keys.attempts, q.leased, q.leases, q.grants, q.left, q.stats, q.record,
-        keys.waiting, keys.result(item.id), keys.queues, keys.thens, keys.then(then.id),
-        keys.cordon, keys.revoked, keys.stamps_generation, keys.limits,
-    ]  # fmt: skip
-    for name in request.queues:
-        touched += keys.queue(name).by_urgency
-    args = (
-        now, keys.done_prefix, int(item.duration_ms * 1000), queue, item.id, item.token,
-        *result_args(item.result), then.id, _value(part), request.worker_id, request.lease_ms,
-        request.stamps_seen, len(request.queues),
-    )  # fmt: skip
-    return outcome_script("commit_step", keys).command(touched, args)
 
 
 def part_bytes(item: StepDone) -> int:
@@ -182,7 +153,7 @@ def deliver(
     touched = (keys.messages, keys.queues, keys.thens, keys.then(id_), *targets.keys)
     args: list[Argument] = [now, id_, failure, targets.names]
     for part in parts:
-        args += (part.then.index, part.failure, _value(part))
+        args += (part.then.index, part.failure, value_of(part))
     return script("deliver").command(touched, args)
 
 
@@ -323,7 +294,8 @@ def _added(step: StepDone | None) -> bytes:
     return _pack([text for index, id_ in step.grows for text in (str(index), id_)])
 
 
-def _value(part: Part) -> bytes:
+def value_of(part: Part) -> bytes:
+    """Return the value of a part as scripts take it: a list where there are several formats."""
     values = part.values
     if len(values) == 1:
         return values[0]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from windlass.brokers.base import Done, StoredResult
 from windlass.continuations import Release
 from windlass.messages import Outgoing
 from windlass.redis_store.wire import Reply
+from windlass.stamp_marks import Mark, StampMarks
 
 T = TypeVar("T")
 #: Messages in one script call: keeps a call near a millisecond, so that others get their turn.
@@ -66,3 +67,9 @@ def text_bytes(value: str) -> bytes:
 def ids_in(reply: Reply) -> list[str]:
     """Read a reply that is a list of ids."""
     return [item.decode() for item in reply]
+
+
+def read_marks(generation: int, rows: Sequence[bytes]) -> StampMarks:
+    """Read revoked stamps: marks, each with its end in ms behind it."""
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    return StampMarks(generation, [Mark.decode(row, int(float(until))) for row, until in pairs])

@@ -149,8 +149,7 @@ class _Builder:
         names, post = tuple(self._app.tasks), self._on_answer(outbox)
         exchange = Exchange(self._broker, self._worker_id, names, self._store_unfenced, post)
         exchange.prelude = declaration(self._app, self._broker, declared_limits(self._app))
-        errand = Errand(self._selector, self._broker.begin_step, self._on_step(outbox))
-        exchange.errand = errand
+        exchange.errand = Errand(self._selector, self._broker.begin_step, self._on_step(outbox))
         waker = Waker(self._wait_broker, self._mailbox.post)
         traffic = Traffic(
             self._terms(),
@@ -169,7 +168,7 @@ class _Builder:
             crew=crew,
             dispatcher=dispatcher,
             traffic=traffic,
-            errand=errand,
+            errand=exchange.errand,
             clock=self._clock,
             casualties=casualties,
             finisher=Finisher(settler, traffic, dispatcher, self._grants, state),
