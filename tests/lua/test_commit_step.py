@@ -222,13 +222,17 @@ def _failed_before(broker: RedisBroker) -> None:
     read(broker, "HSET", broker.keys.then("k-b"), "fail", "x")
 
 
+def _part_there(broker: RedisBroker) -> None:
+    read(broker, "HSET", broker.keys.then("k-b"), "have", 1, "v0", "null")
+
+
 def _gone(broker: RedisBroker) -> None:
     read(broker, "DEL", broker.keys.then("k-b"))
 
 
 IN_THE_WAY: list[Callable[[RedisBroker], None]] = [
     _ready, _ready_elsewhere, _paused, _cordoned, _rate, _concurrency, _limits, _stamps,
-    _revoked, _counted, _remembered, _there_already, _failed_before, _gone,
+    _revoked, _counted, _remembered, _there_already, _failed_before, _part_there, _gone,
 ]  # fmt: skip
 
 

@@ -59,9 +59,9 @@ if until_ms and tonumber(until_ms) > now then return '' end
 if (redis.call('GET', KEYS[16]) or '0') ~= ARGV[14] then return '' end
 
 -- One part, one message, and that is for this queue and due.
-local need, have, failure, plan, first, extra, chunk = unpack(redis.call('HMGET', record, 'need', 'have',
-  'fail', 'plan', 'next', 'extra', 'r0'))
-if need ~= '1' or have or failure or first or extra or not chunk then return '' end
+local need, have, failure, plan, chunk = unpack(redis.call('HMGET', record, 'need', 'have', 'fail',
+  'plan', 'r0'))
+if need ~= '1' or have or failure or not chunk then return '' end
 local cap, formats, chunks = unpack(cmsgpack.unpack(plan))
 local releases = cmsgpack.unpack(chunk)
 if chunks ~= 1 or #releases ~= 1 or #formats > 1 then return '' end
