@@ -244,6 +244,7 @@ class _Builder:
             serializer=settings.result_serializer,
             clock=self._clock,
             seals=settings.seals,
+            keeps=self._state.keeps,
         )
 
     def _crew(self, spawner: Spawner) -> Crew:

@@ -52,6 +52,7 @@ class Describer:
         facts.track_started = bool(_first(task.track_started, settings.task_track_started))
         facts.ignores_result = not spec.stores
         facts.stores_errors = spec.stores_errors
+        facts.keeps_failed = spec.keeps_failed
         facts.hard_s = spec.hard_s
         return facts
 
