@@ -18,3 +18,7 @@ ROUNDS ?= 5
 .PHONY: chaos-failover
 chaos-failover: venv ## what failovers under Sentinel lose and double, by broker_publish_confirm (minutes)
 	@$(PY) tests/chaos/failover.py --rounds $(ROUNDS)
+
+.PHONY: chaos-operator
+chaos-operator: venv ## the operator is killed while it scales down: its workers go on (minutes)
+	@$(PY) tests/chaos/operator_kill.py

@@ -78,11 +78,11 @@ class Sender:
                 time.sleep(0.01)
             self._send(batch)
 
-    def send_roll_call(self) -> None:
+    def send_roll_call(self, queues: Sequence[str] = ("main", "order")) -> None:
         """Send a few calls to each queue, long enough that no worker can have them all."""
         calls = [
             Call(n=self._next(), what="roll", id=f"roll-{self._last}", at=1.0, ms=100, queue=queue)
-            for queue in ("main",) * 8 + ("order",)
+            for queue in (*queues, *("main",) * 8)
         ]
         self._note(calls)
         self._guarded(calls, lambda: self._app.send_many([self._simple(c) for c in calls]))
