@@ -99,7 +99,8 @@ def _about_to_start(facts: Facts) -> Reason:
     queue = "" if facts.queue is None else f" of queue {facts.queue.name}"
     return Reason(
         cause=Cause.ABOUT_TO_START,
-        text=f"Nothing keeps it: a worker{queue} has room and takes it with its next fetch.",
+        text=f"Nothing keeps it: by the last heartbeats a worker{queue} has room, and takes it "
+        "with its next fetch.",
     )
 
 

@@ -97,7 +97,9 @@ def _ahead(facts: Facts, queue: Queue) -> Iterator[Reason]:
 
 def _slots(queue: Queue) -> Iterator[Reason]:
     workers = _open(queue)
-    slots, busy = sum(w.slots for w in workers), sum(w.busy for w in workers)
+    slots = sum(w.slots for w in workers)
+    # Heartbeats are some seconds old; what is leased takes a slot, or will.
+    busy = max(sum(w.busy for w in workers), min(slots, queue.leased))
     if workers and slots and busy >= slots:
         which = "The only slot" if slots == 1 else f"All {slots:,} slots"
         yield Reason(

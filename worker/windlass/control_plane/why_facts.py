@@ -60,11 +60,17 @@ class Obituary(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Queue(msgspec.Struct, kw_only=True, frozen=True):
-    """The queue that it is in, and the workers that serve it."""
+    """The queue that it is in.
+
+    Attributes:
+        workers: Those that serve it, as of their last heartbeats: some seconds old.
+        leased: Messages of it that workers have, as of now.
+    """
 
     name: str
     record: QueueRecord = QueueRecord()
     workers: tuple[WorkerStatus, ...] = ()
+    leased: int = 0
 
 
 class Facts(msgspec.Struct, kw_only=True, frozen=True):

@@ -56,6 +56,7 @@ class _Place(NamedTuple):
     due_ms: int = 0
     lease_ms: int = 0
     parked_ms: int = 0
+    leased: int = 0
     ahead: int | None = None
 
 
@@ -103,7 +104,7 @@ def _with_place(
         due_ms=place.due_ms or message.due_ms,
         expires_ms=message.expires_ms,
         retries=message.headers.retries,
-        queue=Queue(name=name, record=place.record, workers=serving),
+        queue=Queue(name=name, record=place.record, workers=serving, leased=place.leased),
         ahead=place.ahead,
         lease_ms=place.lease_ms,
         parked_ms=place.parked_ms,
@@ -149,18 +150,21 @@ def _place(broker: RedisBroker | MemoryBroker, message: Message) -> _Place:
         return _place_in_memory(broker, message)
     q, id_, level = broker.keys.queue(message.queue), message.id, message.priority
     before = [packed("LLEN", q.ready[higher]) for higher in range(level + 1, 10)]
-    token, due, is_blocked, parked, died, is_condemned, at, record, *longer = broker.links.call(
-        [
-            packed("HGET", q.leased, id_),
-            packed("ZSCORE", q.scheduled, f"{level}{id_}"),
-            packed("HEXISTS", q.blocked, id_),
-            packed("HGET", q.parked, id_),
-            packed("ZSCORE", q.dead, id_),
-            packed("SISMEMBER", q.condemned, id_),
-            packed("LPOS", q.ready[level], id_, "MAXLEN", MOST_AHEAD),
-            record_call(broker.keys, message.queue),
-            *before,
-        ]
+    token, due, is_blocked, parked, died, is_condemned, at, record, leased, *longer = (
+        broker.links.call(
+            [
+                packed("HGET", q.leased, id_),
+                packed("ZSCORE", q.scheduled, f"{level}{id_}"),
+                packed("HEXISTS", q.blocked, id_),
+                packed("HGET", q.parked, id_),
+                packed("ZSCORE", q.dead, id_),
+                packed("SISMEMBER", q.condemned, id_),
+                packed("LPOS", q.ready[level], id_, "MAXLEN", MOST_AHEAD),
+                record_call(broker.keys, message.queue),
+                packed("HLEN", q.leased),
+                *before,
+            ]
+        )
     )
     places = (
         (token is not None, Stage.LEASED),
@@ -183,6 +187,7 @@ def _place(broker: RedisBroker | MemoryBroker, message: Message) -> _Place:
         due_ms=int(float(due or 0)),
         lease_ms=lease_ms,
         parked_ms=int((parked or b"0").partition(b":")[0]),
+        leased=leased,
         ahead=ahead,
     )
 
@@ -215,6 +220,7 @@ def _place_in_memory(broker: MemoryBroker, message: Message) -> _Place:
             return _Place(stage, record, due_ms=due_ms)
         if stage is Stage.QUEUED:
             ahead = sum(len(queue.ready[higher]) for higher in range(level + 1, 10))
-            return _Place(stage, record, ahead=ahead + list(queue.ready[level]).index(id_))
+            ahead += list(queue.ready[level]).index(id_)
+            return _Place(stage, record, leased=len(queue.leased), ahead=ahead)
         parked_ms, _ = queue.parked.get(id_, (0, ""))
         return _Place(stage, record, parked_ms=parked_ms)
