@@ -82,6 +82,29 @@ async def test_schedule_is_entered_fired_and_told_of(
     assert "<invalid>" not in table
 
 
+async def test_record_that_is_no_schedule_is_said_of_that_one_and_the_others_go_on(
+    windlass_api: Access, home: Namespace, team: Namespace, redis_server: RedisServer
+) -> None:
+    broker = Broker(redis_server, team.name)
+    wanted = settings(home.name, redis_server.url, watch_namespaces=(team.name,))
+    async with running(windlass_api, wanted) as operator:
+        await operator.apply(team.name, QUEUE, schedule(every="1d"), schedule("pulse"))
+        for name in ("nightly", "pulse"):
+            await operator.wait_condition(team.name, f"bs/{name}", "Ready", "AsExpected")
+        key = broker.broker.keys.schedule("nightly")
+        broker.broker.links.call([packed("DEL", key), packed("SET", key, "mine")])
+
+        said = await operator.wait_condition(team.name, "bs/nightly", "Ready", "ScheduleUnreadable")
+        before = await operator.get(team.name, "bs/pulse")
+        fired = before["status"].get("fired", 0)
+        after = await operator.wait_get(
+            team.name, "bs/pulse", lambda body: body["status"].get("fired", 0) > fired
+        )
+
+    assert "`windlass schedules remove`" in said["message"]
+    assert reason_of(after, "Ready") == "AsExpected"
+
+
 async def test_any_new_value_of_the_annotation_fires_once_also_while_it_is_suspended(
     windlass_api: Access, home: Namespace, team: Namespace, redis_server: RedisServer
 ) -> None:
