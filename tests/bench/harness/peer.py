@@ -26,12 +26,14 @@ class Flavour:
             pool that a user gets by default.
         recovery: A lost worker's tasks have to come back.
         results: Outcomes are stored.
+        limits: Its tasks have limits that all workers share.
         processes: Processes that run tasks.
     """
 
     sleeps: bool = False
     recovery: bool = False
     results: bool = False
+    limits: bool = False
     processes: int = 2
 
 

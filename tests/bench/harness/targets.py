@@ -107,6 +107,18 @@ TARGETS: tuple[Target, ...] = (
         1 / 50,
         "of celery's",
     ),
+    *(
+        Target(
+            line=f"drain under limits: {task}",
+            kind="at least",
+            text="1/3 of the plain rate",
+            value=_own("drain_limited", task),
+            limit=1 / 3,
+            higher=True,
+            unit="of plain",
+        )
+        for task in ("beside", "rated", "narrow", "keyed", "turns")
+    ),
     _most("worker CPU a task", "aim", _own("drain_ignored", "worker_cpu_us"), 25, "us"),
     _more("10 ms async sleeps", "at least", "sleeps", "taskiq", 2),
     Target(

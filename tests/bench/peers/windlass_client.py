@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from peers import windlass_app, windlass_sleeps_app
+from peers import windlass_app, windlass_limits_app, windlass_sleeps_app
 
 from windlass import chain, chord, group
 
@@ -22,7 +22,8 @@ class WindlassClient:
 
     def send_bulk(self, task: str, calls: Sequence[tuple[int, ...]]) -> list[str]:
         """`send_many`."""
-        module = windlass_sleeps_app if task == "sleep10" else windlass_app
+        modules = (windlass_app, windlass_limits_app, windlass_sleeps_app)
+        module = next(each for each in modules if hasattr(each, task))
         handles = getattr(module, task).send_many([(arguments, {}) for arguments in calls])
         return [handle.id for handle in handles]
 

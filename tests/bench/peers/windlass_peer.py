@@ -11,6 +11,8 @@ class WindlassPeer(Peer):
     def worker_commands(self, flavour: Flavour) -> list[list[str]]:
         """One worker with two slot processes; two workers where one is to die."""
         app = "peers.windlass_sleeps_app" if flavour.sleeps else "peers.windlass_app"
+        if flavour.limits:
+            app = "peers.windlass_limits_app"
         base = python("-m", "windlass", "worker", "-A", app, "-l", "WARNING")
         if flavour.sleeps:
             return [
@@ -33,6 +35,7 @@ PEER = WindlassPeer(
             "enqueue_bulk",
             "drain_ignored",
             "drain_results",
+            "drain_limited",
             "sleeps",
             "start_latency",
             "idle",

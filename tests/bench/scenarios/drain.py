@@ -11,9 +11,10 @@ from harness.peer import Flavour, Peer
 _WARM_SHARE = 0.05
 
 
-def _drain(
+def drain(
     bench: Bench, peer: Peer, *, task: str, count: int, flavour: Flavour
 ) -> dict[str, float]:
+    """Send so many calls of a task, and see how fast they are done."""
     bench.fresh()
     marks = bench.marks
     with bench.client(peer, flavour) as client:
@@ -48,17 +49,17 @@ def _drain(
 def ignored(bench: Bench, peer: Peer) -> dict[str, float]:
     """No-op tasks whose results nobody wants."""
     count = bench.scaled(peer.drain_count)
-    return _drain(bench, peer, task="noop", count=count, flavour=Flavour())
+    return drain(bench, peer, task="noop", count=count, flavour=Flavour())
 
 
 def results(bench: Bench, peer: Peer) -> dict[str, float]:
     """Additions whose results are stored."""
     count = bench.scaled(peer.drain_count)
-    return _drain(bench, peer, task="add", count=count, flavour=Flavour(results=True))
+    return drain(bench, peer, task="add", count=count, flavour=Flavour(results=True))
 
 
 def sleeps(bench: Bench, peer: Peer) -> dict[str, float]:
     """10 ms sleeps, 100 at a time in each of two processes (where a system can do that)."""
     counts = {"windlass": 40_000, "taskiq": 8_000}
     count = bench.scaled(counts.get(peer.name, 600))
-    return _drain(bench, peer, task="sleep10", count=count, flavour=Flavour(sleeps=True))
+    return drain(bench, peer, task="sleep10", count=count, flavour=Flavour(sleeps=True))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.bench import Bench
 from harness.peer import Peer
 
-from . import drain, enqueue, idle, recovery, scheduled, workflows
+from . import drain, enqueue, idle, limits, recovery, scheduled, workflows
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ SCENARIOS: dict[str, Scenario] = {
     "enqueue_bulk": Scenario(enqueue.bulk, ("rate",)),
     "drain_ignored": Scenario(drain.ignored, ("rate", "worker_cpu_us", "redis_cpu_us")),
     "drain_results": Scenario(drain.results, ("rate", "worker_cpu_us", "redis_cpu_us")),
+    "drain_limited": Scenario(limits.drain_limited, ("plain", *limits.TASKS)),
     "sleeps": Scenario(drain.sleeps, ("rate", "worker_cpu_us")),
     "start_latency": Scenario(idle.start_latency, ("p50_ms", "p99_ms")),
     "first_task": Scenario(idle.first_task, ("seconds",)),

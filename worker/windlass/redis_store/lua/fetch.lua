@@ -51,7 +51,7 @@ local function key(q, offset) return KEYS[FIRST + q * PER + offset] end
 
 local where = {limits, KEYS[10]}
 for q = 0, nq - 1 do where[q + 3] = key(q, 23) end
-local limiter_ = redis.call('EXISTS', unpack(where)) > 0 and limiter(now, messages, limits, KEYS[9], KEYS[10], idle,
+local limiter_ = redis.call('EXISTS', unpack(where)) > 0 and limiter(now, messages, attempts, limits, KEYS[9], KEYS[10], idle,
   tonumber(redis.call('GET', tokens) or '0'))
 
 -- A queue as the limiter sees it.

@@ -49,11 +49,13 @@ local function close_queue(gate, stats, n, now)
   return nil
 end
 
--- limiter(now, messages, limits, holds, gates, idle, spin): `idle` as share_of takes it; `spin` differs
--- from fetch to fetch.
-local function limiter(now, messages, limits, holds, gates, idle, spin)
+-- limiter(now, messages, attempts, limits, holds, gates, idle, spin): `idle` as share_of takes it; `spin`
+-- differs from fetch to fetch.
+local function limiter(now, messages, attempts, limits, holds, gates, idle, spin)
   local ORDER, CLASS, LEVEL, CLASSES = 24, 2 ^ 44, 2 ^ 40, 500
-  local specs, known, was, slots_of, L = {}, {}, {}, {}, {}
+  local specs, known, was, slots_of, L, NEVER = {}, {}, {}, {}, {}, string.rep('\0', 6)
+
+  local kept_names = {}
 
   local function spec_of(task)
     if specs[task] == nil then
@@ -63,7 +65,7 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
     return specs[task]
   end
 
-  -- task, key, order and whether it has expired, of a message; nil where its bytes are damaged.
+  -- task, key (nil: not known) and whether it has expired, of a message; nil where it is damaged.
   local function head_of(raw)
     local at = 22 + (string.byte(raw, 21) or 0)
     if string.byte(raw) ~= 1 or #raw < at + 2 then return nil end
@@ -73,22 +75,39 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
       local stop = string.find(raw, '"', first + 12, true)
       key = stop and string.sub(raw, first + 12, stop - 1) or ''
     end
-    local sent, due, expires = struct.unpack('>I6I6I6', raw, 3)
+    local expires = string.sub(raw, 15, 20)
+    local is_over = expires ~= NEVER and struct.unpack('>I6', expires) <= now
+    return string.sub(raw, at + 2, first - 1), key, is_over
+  end
+
+  -- The place of a message in a line, without what tells those of one millisecond apart.
+  local function order_of(raw)
+    local sent, due = struct.unpack('>I6I6', raw, 3)
     local level = math.max(0, math.min(9, 57 - string.byte(raw, 2)))
-    local order = string.format('%d%012x', level, math.max(sent, due))
-    return string.sub(raw, at + 2, first - 1), key, order, expires > 0 and expires <= now
+    return string.format('%d%012x', level, math.max(sent, due))
   end
 
   local function task_of(gate)
     return string.sub(gate, (string.find(gate, '\t', 1, true) or 1) + 1)
   end
 
-  -- The names of a task's gates for a key, the key's first.
+  -- The names of a task's gates for a key, the key's first; and the slots among them, as text.
   local function names_of(task, key, spec)
-    local names = {}
-    if spec.per_key and key ~= '' then names[1] = 'k' .. key .. '\t' .. task end
-    if spec.max then names[#names + 1] = 'c' .. task end
-    if spec.rate then names[#names + 1] = 'r' .. task end
+    local of_task = kept_names[task]
+    if not of_task then
+      of_task = {}
+      kept_names[task] = of_task
+    end
+    if not spec.per_key then key = '' end
+    local names = of_task[key]
+    if not names then
+      names = {slots = ''}
+      if key ~= '' then names[1] = 'k' .. key .. '\t' .. task end
+      if spec.max then names[#names + 1] = 'c' .. task end
+      if #names > 0 then names.slots = '\n' .. table.concat(names, '\n') end
+      if spec.rate then names[#names + 1] = 'r' .. task end
+      of_task[key] = names
+    end
     return names
   end
 
@@ -119,8 +138,8 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
     end
   end
 
-  -- Whether messages of the queue wait at a gate with this order or an earlier one.
-  local function is_behind(Q, gate, order)
+  -- Whether messages of the queue wait at a gate before this one.
+  local function is_behind(Q, gate, raw)
     local head = gate.heads[Q.name]
     if head == nil then
       local waits = gate.queues and gate.queues ~= '' or redis.call('ZSCORE', Q.retry, gate.name)
@@ -129,25 +148,21 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
       head = first and string.sub(first, #gate.name + 2) or false
       gate.heads[Q.name] = head
     end
-    return head and head <= order
+    return head and head <= order_of(raw)
   end
 
   -- The first of the gates that has no room, nil if all have; then they are taken.
-  local function take_all(Q, names, order)
+  local function take_all(Q, names, raw)
     for _, name in ipairs(names) do
       local gate = known[name]
-      if gate.taken >= gate.may or (order and is_behind(Q, gate, order)) then return gate end
+      if gate.taken >= gate.may or (raw and is_behind(Q, gate, raw)) then return gate end
     end
     for _, name in ipairs(names) do known[name].taken = known[name].taken + 1 end
     return nil
   end
 
   local function hold(id, names)
-    local slots = {}
-    for _, name in ipairs(names) do
-      if string.byte(name) ~= 114 then slots[#slots + 1] = name end
-    end
-    if #slots > 0 then slots_of[id] = '\n' .. table.concat(slots, '\n') end
+    if names.slots ~= '' then slots_of[id] = names.slots end
   end
 
   local function turns_of(Q, task)
@@ -165,14 +180,29 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
     return fair
   end
 
-  -- Give a line a turn: behind those that wait for theirs; one that waits keeps it, and may come
-  -- into a better level.
-  local function give_turn(Q, fair, line, order)
-    local level, turn = tonumber(string.sub(order, 1, 1)), fair.turn + 1
-    local has = redis.call('ZSCORE', Q.turns, line)
-    if has then turn = (tonumber(has) - fair.first) % LEVEL end
-    redis.call('ZADD', Q.turns, 'LT', fair.first + level * LEVEL + turn, line)
-    redis.call('ZADD', Q.retry, 'NX', 0, 'F' .. fair.task)
+  -- Give lines {line, fair, order} a turn: behind those that wait for theirs; one that waits keeps it,
+  -- and may come into a better level. One that waits for a slot gets its turn when there is one.
+  local function give_turns(Q, lines)
+    local names, scores, tasks = {}, {}, {}
+    for i, each in ipairs(lines) do names[i] = each[1] end
+    for first = 1, #names, 1000 do
+      local last = math.min(first + 999, #names)
+      local has = redis.call('ZMSCORE', Q.turns, unpack(names, first, last))
+      local waits = redis.call('ZMSCORE', Q.retry, unpack(names, first, last))
+      for i = first, last do
+        local line, fair, order = unpack(lines[i])
+        local level, turn, at = tonumber(string.sub(order, 1, 1)), fair.turn + 1, has[i - first + 1]
+        if at then turn = (tonumber(at) - fair.first) % LEVEL end
+        if not waits[i - first + 1] then
+          scores[#scores + 1], scores[#scores + 2] = fair.first + level * LEVEL + turn, line
+          tasks[fair.task] = true
+        end
+      end
+    end
+    for i = 1, #scores, 2000 do
+      redis.call('ZADD', Q.turns, 'LT', unpack(scores, i, math.min(i + 1999, #scores)))
+    end
+    for task in pairs(tasks) do redis.call('ZADD', Q.retry, 'NX', 0, 'F' .. task) end
   end
 
   -- Set messages aside: {id, gate, order} each; those of fair tasks with `fair` besides.
@@ -191,55 +221,55 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
         orders[gate] = order
       end
     end
-    for i = 1, #blocked, 2000 do
-      local to = math.min(i + 1999, #blocked)
-      redis.call('HSET', Q.blocked, unpack(blocked, i, to))
-      redis.call('ZADD', Q.line, unpack(members, i, to))
+    keep(Q.blocked, blocked)
+    for i = 1, #members, 2000 do
+      redis.call('ZADD', Q.line, unpack(members, i, math.min(i + 1999, #members)))
     end
-    for _, each in ipairs(lines) do
-      -- One that waits for a slot gets its turn when there is one.
-      if not redis.call('ZSCORE', Q.retry, each[1]) then
-        give_turn(Q, each[2], each[1], orders[each[1]])
-      end
-    end
+    for _, each in ipairs(lines) do each[3] = orders[each[1]] end
+    give_turns(Q, lines)
   end
 
   -- Of messages that were taken from the ready lists (raws: false where there is none), return the
   -- ids and bytes of those that may go; the others are set aside.
   function L.pass(Q, ids, raws)
     local heads, names, limited, kept, kept_raws = {}, {}, {}, {}, {}
+    local lines = {}
     for i, raw in ipairs(raws) do
-      local task, key, order, is_over = head_of(raw or '')
+      local task, key, is_over = head_of(raw or '')
       local spec = task and not is_over and spec_of(task)
-      if spec and spec.keyed and not key then spec = nil end
-      key = key or ''
-      if spec and (next(spec) or was[ids[i]]) then
-        heads[i] = {task, key, was[ids[i]] or order, names_of(task, key, spec), spec.fair}
+      if spec and next(spec) and (key or not spec.keyed) then
         limited[#limited + 1] = ids[i]
-        for _, name in ipairs(heads[i][4]) do names[#names + 1] = name end
+        if spec.fair then
+          lines[i], heads[i] = 'k' .. (key or '') .. '\t' .. task, task
+        else
+          heads[i] = names_of(task, key or '', spec)
+          for _, name in ipairs(heads[i]) do names[#names + 1] = name end
+        end
       end
     end
     if #limited == 0 then return ids, raws end
-    local freed, before = let_go(holds, gates, limited, {}), {}  -- of runs that were lost
-    for gate in pairs(freed) do
-      if known[gate] then
-        before[gate], known[gate] = known[gate].taken, nil
-        names[#names + 1] = gate
+    local before = {}
+    if redis.call('HLEN', attempts) > 0 then  -- of runs that were lost
+      for gate in pairs(let_go(holds, gates, limited, {})) do
+        if known[gate] then
+          before[gate], known[gate] = known[gate].taken, nil
+          names[#names + 1] = gate
+        end
       end
     end
     meet(Q, names)
     for gate, taken in pairs(before) do known[gate].taken = taken end
     local waiting = {}
     for i, id in ipairs(ids) do
-      local task, key, order, gates_of, is_fair = unpack(heads[i] or {})
-      local gate = nil
-      if is_fair then
-        waiting[#waiting + 1] = {id, 'k' .. key .. '\t' .. task, order, turns_of(Q, task)}
-      elseif gates_of then
-        gate = take_all(Q, gates_of, not was[id] and order)
-        if gate then waiting[#waiting + 1] = {id, gate.name, order} else hold(id, gates_of) end
+      local line, gate = lines[i], nil
+      if line then
+        waiting[#waiting + 1] = {id, line, was[id] or order_of(raws[i]), turns_of(Q, heads[i])}
+      elseif heads[i] then
+        gate = take_all(Q, heads[i], not was[id] and raws[i])
+        if gate then waiting[#waiting + 1] = {id, gate.name, was[id] or order_of(raws[i])}
+        else hold(id, heads[i]) end
       end
-      if not (is_fair or gate) then kept[#kept + 1], kept_raws[#kept_raws + 1] = id, raws[i] end
+      if not (line or gate) then kept[#kept + 1], kept_raws[#kept_raws + 1] = id, raws[i] end
     end
     set_aside(Q, waiting)
     return kept, kept_raws
@@ -276,7 +306,7 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
         note_waiting(gates, gate, Q.name, false)
         local first = redis.call('ZRANGEBYLEX', Q.line, '[' .. gate .. '\n', '(' .. gate .. '\v',
           'LIMIT', 0, 1)[1]
-        if first then give_turn(Q, turns_of(Q, task), gate, string.sub(first, #gate + 2)) end
+        if first then give_turns(Q, {{gate, turns_of(Q, task), string.sub(first, #gate + 2)}}) end
       elseif n > 0 then
         local may = n
         if kind == 'r' and spec.rate or kind == 'c' and spec.max or kind == 'k' and spec.per_key then
@@ -310,68 +340,117 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
     return best < level and n or math.floor((n + spin % 2) / 2)
   end
 
-  -- The next message of a task whose keys take turns: id, bytes; nil when there is none to be had,
-  -- false when this turn came to nothing.
-  local function next_of(Q, fair)
-    local spec = spec_of(fair.task)
-    local names = names_of(fair.task, '', spec)
-    meet(Q, names)
+  -- Whether all gates of a fair task have room; else it is noted which has not.
+  local function is_open(fair)
+    local names = names_of(fair.task, '', spec_of(fair.task))
+    meet(nil, names)
     for _, name in ipairs(names) do
       if known[name].taken >= known[name].may then
         fair.gate = known[name]
-        return nil
+        return false
       end
     end
-    local found = redis.call('ZRANGEBYSCORE', Q.turns, fair.first, '(' .. fair.first + CLASS,
-      'WITHSCORES', 'LIMIT', 0, 1)
-    local line = found[1]
-    if not line then return nil end
-    local key, task = string.match(line, '^k([^\t]*)\t(.*)$')
-    if task ~= fair.task then spec = spec_of(task) end
-    names = names_of(task, key, spec)
-    meet(Q, names)
-    local gate = take_all(Q, names, nil)
-    if gate then
-      redis.call('ZREM', Q.turns, line)
-      -- It waits for a slot of its key; of another task of its class, for a turn in that.
-      if gate.name == line then Q.touched[line] = true
-      else redis.call('ZADD', Q.retry, now + AGAIN_MS, line) end
-      return false
+    return true
+  end
+
+  -- The lines whose turn it is, all of one level and turn: names, score; nil when there is none.
+  local function round_of(Q, fair, n)
+    local first = redis.call('ZRANGEBYSCORE', Q.turns, fair.first, '(' .. fair.first + CLASS,
+      'WITHSCORES', 'LIMIT', 0, 2)
+    if not first[1] then return nil end
+    if first[2] ~= first[4] then return {first[1]}, tonumber(first[2]) end
+    return redis.call('ZRANGEBYSCORE', Q.turns, first[2], first[2], 'LIMIT', 0, n), tonumber(first[2])
+  end
+
+  -- One round: each line gives its first message, if its gates have room. Returns the number of
+  -- lines that had their turn, and ids, members of the line and names of gates of what was taken.
+  local function play(Q, fair, n)
+    local lines, score = round_of(Q, fair, n)
+    local left, ids, members, names = {}, {}, {}, {}
+    if not lines then return 0, ids, members, names end
+    local level = math.floor((score - fair.first) / LEVEL)
+    fair.turn = math.max(fair.turn, score - fair.first - level * LEVEL)
+    local all, gates_of, scores = {}, {}, {}
+    for i, line in ipairs(lines) do
+      local at = string.find(line, '\t', 1, true)
+      local task = string.sub(line, at + 1)
+      gates_of[i] = names_of(task, string.sub(line, 2, at - 1), spec_of(task))
+      for _, name in ipairs(gates_of[i]) do all[#all + 1] = name end
     end
-    local ids = leave(Q, line, 1)
-    local after = redis.call('ZRANGEBYLEX', Q.line, '[' .. line .. '\n', '(' .. line .. '\v',
-      'LIMIT', 0, 1)[1]
-    local level = math.floor((tonumber(found[2]) - fair.first) / LEVEL)
-    fair.turn = math.max(fair.turn, tonumber(found[2]) - fair.first - level * LEVEL)
-    fair.has_news = true
-    if after then
-      level = tonumber(string.sub(after, #line + 2, #line + 2))
-      redis.call('ZADD', Q.turns, fair.first + level * LEVEL + fair.turn + 1, line)
-    else
-      redis.call('ZREM', Q.turns, line)
+    meet(Q, all)
+    local turned = 0
+    for i, line in ipairs(lines) do
+      if not is_open(fair) then break end
+      turned = turned + 1
+      local gate = take_all(Q, gates_of[i], nil)
+      if gate then
+        left[#left + 1] = line
+        -- It waits for a slot of its key; of another task of its class, for a turn in that.
+        if gate.name == line then Q.touched[line] = true
+        else redis.call('ZADD', Q.retry, now + AGAIN_MS, line) end
+      else
+        local found = redis.call('ZRANGEBYLEX', Q.line, '[' .. line .. '\n', '(' .. line .. '\v',
+          'LIMIT', 0, 2)
+        if found[1] then
+          ids[#ids + 1], members[#members + 1] = string.sub(found[1], #line + 3 + ORDER), found[1]
+          names[#names + 1] = gates_of[i]
+        else
+          for _, name in ipairs(gates_of[i]) do known[name].taken = known[name].taken - 1 end
+        end
+        if found[2] then
+          level = tonumber(string.sub(found[2], #line + 2, #line + 2))
+          scores[#scores + 1] = fair.first + level * LEVEL + fair.turn + 1
+          scores[#scores + 1] = line
+        else
+          left[#left + 1] = line
+        end
+      end
     end
-    local raw = ids[1] and redis.call('HGET', messages, ids[1])
-    local is_over = raw and select(4, head_of(raw))
-    if is_over or not raw then
-      for _, name in ipairs(names) do known[name].taken = known[name].taken - 1 end
+    if #left > 0 then redis.call('ZREM', Q.turns, unpack(left)) end
+    if #scores > 0 then redis.call('ZADD', Q.turns, unpack(scores)) end
+    fair.has_news = fair.has_news or turned > 0
+    return turned, ids, members, names
+  end
+
+  -- Let keys of one task take turns until n messages or so many bytes are found.
+  local function serve_task(Q, fair, n, bytes, ids, raws)
+    local got, size, rounds = 0, 0, 0
+    while got < n and (size < bytes or got == 0) and rounds < 500 and is_open(fair) do
+      -- The first few show how large the bodies are.
+      local most = got == 0 and 8 or math.max(1, math.floor((bytes - size) * got / (size + 1)))
+      local turned, taken, members, names = play(Q, fair, math.min(n - got, most, 1000))
+      rounds = rounds + 1
+      if turned == 0 then break end
+      if #taken > 0 then
+        redis.call('ZREM', Q.line, unpack(members))
+        redis.call('HDEL', Q.blocked, unpack(taken))
+        for i, raw in ipairs(redis.call('HMGET', messages, unpack(taken))) do
+          local is_over = raw and select(3, head_of(raw))
+          if is_over or not raw then
+            for _, name in ipairs(names[i]) do known[name].taken = known[name].taken - 1 end
+          else
+            hold(taken[i], names[i])
+          end
+          if raw then
+            ids[#ids + 1], raws[#raws + 1], got, size = taken[i], raw, got + 1, size + #raw
+          end
+        end
+      end
     end
-    if not raw then return false end
-    if not is_over then hold(ids[1], names) end
-    return ids[1], raw
+    return got, size
   end
 
   -- Let keys take turns until n messages or so many bytes are found; returns how many of both.
   function L.serve(Q, n, bytes, ids, raws)
-    local got, size, i, misses = 0, 0, spin % math.max(1, #Q.tasks) + 1, 0
-    while got < n and (size < bytes or got == 0) and #Q.tasks > 0 and misses < 500 do
-      if i > #Q.tasks then i = 1 end
-      local id, raw = next_of(Q, Q.tasks[i])
-      if id then
-        ids[#ids + 1], raws[#raws + 1], got, size, i = id, raw, got + 1, size + #raw, i + 1
-      elseif id == nil then
-        table.remove(Q.tasks, i)
-      else
-        misses = misses + 1
+    local got, size, count = 0, 0, #Q.tasks
+    for pass = 1, 2 do
+      for i = 1, count do
+        local fair = Q.tasks[(i + spin) % count + 1]
+        local share = pass == 1 and math.ceil(n / count) or n
+        if got < n and (size < bytes or got == 0) then
+          local more, much = serve_task(Q, fair, math.min(share, n - got), bytes - size, ids, raws)
+          got, size = got + more, size + much
+        end
       end
     end
     return got, size
@@ -385,9 +464,7 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
         fields[#fields + 1], fields[#fields + 2] = id, token .. '\n' .. Q.name .. slots_of[id]
       end
     end
-    for i = 1, #fields, 2000 do
-      redis.call('HSET', holds, unpack(fields, i, math.min(i + 1999, #fields)))
-    end
+    keep(holds, fields)
   end
 
   -- Whether any of these messages holds a slot.
@@ -407,9 +484,7 @@ local function limiter(now, messages, limits, holds, gates, idle, spin)
         fields[#fields + 1] = gate.spacing and kept_rate(gate) or gate.used + gate.taken
       end
     end
-    for i = 1, #fields, 2000 do
-      redis.call('HSET', gates, unpack(fields, i, math.min(i + 1999, #fields)))
-    end
+    keep(gates, fields)
   end
 
   -- When the gate may be tried again that somebody waits for.

@@ -2,21 +2,38 @@
 -- it has a slot, a line each. Hash `gates`: n<gate> slots in use, q<gate> queues in which messages
 -- wait for one, commas between, t<gate> when the next token is counted from (limits.lua).
 
+-- keep(key, fields): set fields of a hash that is looked up by many: never a listpack, which would be
+-- searched from end to end each time.
+local function keep(key, fields)
+  if #fields == 0 then return end
+  local is_new = redis.call('EXISTS', key) == 0
+  if is_new then redis.call('HSET', key, '', string.rep('.', 65)) end
+  for i = 1, #fields, 2000 do
+    redis.call('HSET', key, unpack(fields, i, math.min(i + 1999, #fields)))
+  end
+  if is_new then redis.call('HDEL', key, '') end
+end
+
 -- let_go(holds, gates, ids, tokens): free the slots that ids hold under the token at the same index
 -- (false: under any). Returns the gates that have room now (gate -> true), and how many ids let go.
 local function let_go(holds, gates, ids, tokens)
-  local freed, less, names, count = {}, {}, {}, 0
+  local freed, less, names, done, past = {}, {}, {}, {}, {}
   if #ids == 0 or redis.call('EXISTS', holds) == 0 then return freed, 0 end
   for i, text in ipairs(redis.call('HMGET', holds, unpack(ids))) do
-    local token, list = string.match(text or '', '^([^\n]*)\n[^\n]*(.*)$')
-    if token and (not tokens[i] or tokens[i] == token) and redis.call('HDEL', holds, ids[i]) == 1 then
-      count = count + 1
-      for gate in string.gmatch(list, '[^\n]+') do
+    local at = text and not past[ids[i]] and string.find(text, '\n', 1, true)
+    if at and (not tokens[i] or tokens[i] == string.sub(text, 1, at - 1)) then
+      done[#done + 1], past[ids[i]] = ids[i], true
+      at = string.find(text, '\n', at + 1, true)
+      while at do
+        local stop = string.find(text, '\n', at + 1, true)
+        local gate = string.sub(text, at + 1, (stop or 0) - 1)
         if not less[gate] then names[#names + 1] = 'n' .. gate end
-        less[gate], freed[gate] = (less[gate] or 0) + 1, true
+        less[gate], freed[gate], at = (less[gate] or 0) + 1, true, stop
       end
     end
   end
+  if #done > 0 then redis.call('HDEL', holds, unpack(done)) end
+  local count = #done
   if #names == 0 then return freed, count end
   local used, set, gone = redis.call('HMGET', gates, unpack(names)), {}, {}
   for i, name in ipairs(names) do
