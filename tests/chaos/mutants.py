@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +21,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="those whose name has this text")
     parser.add_argument("--good", action="store_true", help="run the good engine each time too")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     escaped = []
     for mutant in MUTANTS:
         if given.only not in mutant.name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +21,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="keep the log and what was printed here")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # everything is ended then too
     with tempfile.TemporaryDirectory(prefix="windlass-chaos-") as folder:
         place = given.keep or Path(folder)
         place.mkdir(parents=True, exist_ok=True)
