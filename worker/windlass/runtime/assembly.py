@@ -146,10 +146,7 @@ class _Builder:
         options, state = self._options, self._state
         settler = self._settler()
         outbox = self._outbox()
-        names, post = tuple(self._app.tasks), self._on_answer(outbox)
-        exchange = Exchange(self._broker, self._worker_id, names, self._store_unfenced, post)
-        exchange.prelude = declaration(self._app, self._broker, declared_limits(self._app))
-        exchange.errand = Errand(self._selector, self._broker.begin_step, self._on_step(outbox))
+        exchange, errand = self._exchange(outbox)
         waker = Waker(self._wait_broker, self._mailbox.post)
         traffic = Traffic(
             self._terms(),
@@ -168,7 +165,7 @@ class _Builder:
             crew=crew,
             dispatcher=dispatcher,
             traffic=traffic,
-            errand=exchange.errand,
+            errand=errand,
             clock=self._clock,
             casualties=casualties,
             finisher=Finisher(settler, traffic, dispatcher, self._grants, state),
@@ -195,6 +192,14 @@ class _Builder:
         machine.brokers = [self._broker, self._wait_broker, self._control_broker]
         machine.say_goodbye = lambda: heartbeats.say_goodbye(self._broker, self._worker_id)
         return machine
+
+    def _exchange(self, outbox: OutboxThread | None) -> tuple[Exchange, Errand]:
+        names, post = tuple(self._app.tasks), self._on_answer(outbox)
+        exchange = Exchange(self._broker, self._worker_id, names, self._store_unfenced, post)
+        exchange.prelude = declaration(self._app, self._broker, declared_limits(self._app))
+        errand = Errand(self._selector, self._broker.begin_step, self._on_step(outbox))
+        exchange.errand = errand
+        return exchange, errand
 
     def _outbox(self) -> OutboxThread | None:
         """Make what copies outcomes, where results are kept elsewhere."""
