@@ -1,4 +1,4 @@
-"""Limits of tasks and queues, on every broker: none is exceeded, and nothing else waits for them."""
+"""Limits of tasks and queues, on every broker: none is exceeded, nothing else waits for them."""
 
 from __future__ import annotations
 

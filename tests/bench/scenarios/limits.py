@@ -17,7 +17,7 @@ _SHARE = 0.4
 
 
 def drain_limited(bench: Bench, peer: Peer) -> dict[str, float]:
-    """No-op tasks with a rate, a concurrency, 1,000 keys, turns; each as a part of the plain rate."""
+    """No-op tasks with a rate, a concurrency, 1,000 keys, turns: each as part of the plain rate."""
     count = bench.scaled(int(peer.drain_count * _SHARE))
     plain = drain(bench, peer, task="noop", count=count, flavour=Flavour())
     figures = {"plain": plain["rate"], "plain_redis_us": plain["redis_cpu_us"]}

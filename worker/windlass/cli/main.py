@@ -30,6 +30,7 @@ ENTRY_POINTS = "windlass.commands"
 _COMMANDS = {
     "worker": "windlass.cli.worker:worker",
     "queues": "windlass.cli.queues:queues",
+    "limits": "windlass.cli.limits:limits",
     "dlq": "windlass.cli.dead_letters:dlq",
     "purge": "windlass.cli.control:purge",
     "revoke": "windlass.cli.control:revoke",
