@@ -279,7 +279,7 @@ def test_dashboard_asks_for_metrics_that_exist(kube_api: Access) -> None:
     known = {family.name for family in Metrics().registry.collect()}
     asked = {
         re.sub(r"_(total|bucket|sum|count)$", "", name)
-        for name in re.findall(r"windlass_(?:pool|operator)_[a-z_]+", text)
+        for name in re.findall(r"windlass_(?:pool|queue|operator)_[a-z_]+", text)
     }
 
     assert asked
