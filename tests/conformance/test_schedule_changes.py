@@ -217,6 +217,8 @@ def test_record_that_is_no_schedule_is_refused_and_hides_no_other(
     assert [each.entry.name for each in examined.found] == ["s"]
     assert examined.refused.keys() == {"broken"}
     assert "`windlass schedules remove`" in examined.refused["broken"]
+    if "active" not in fields:
+        assert remove_schedule(brokers.broker, "broken")
 
 
 def test_a_name_that_belongs_to_another_owner_is_refused_in_words(brokers: Sample) -> None:

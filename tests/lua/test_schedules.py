@@ -24,6 +24,7 @@ from windlass.control_plane.schedules import (
     trigger_schedule,
 )
 from windlass.errors import BrokerFullError
+from windlass.redis_store.resp import packed
 
 
 def state(broker: RedisBroker) -> dict[str, Any]:
@@ -54,6 +55,16 @@ def test_set_schedule_does_nothing_for_another_generation(broker: RedisBroker) -
 
     assert changed == 0
     assert state(broker) == before
+
+
+def test_remove_schedule_takes_what_is_no_schedule_too(broker: RedisBroker) -> None:
+    put_schedule(broker, make_entry("s"))
+    key = broker.keys.schedule("s")
+    broker.links.call([packed("DEL", key), packed("SET", key, "mine")])
+
+    assert remove_schedule(broker, "s")
+    assert broker.links.call([packed("EXISTS", key, broker.keys.schedules)]) == [0]
+    assert not remove_schedule(broker, "s")
 
 
 def test_remove_schedule_leaves_no_key_but_the_count_of_changes(broker: RedisBroker) -> None:

@@ -146,7 +146,7 @@ class MemorySchedules:
         store, table = self._store, self._table
         with store.changed:
             kept = table.kept.get(name)
-            if kept is None or int(kept["generation"]) != expected:
+            if kept is None or int(kept.get("generation") or 0) != expected:
                 return False
             for run in read_runs(kept.get("active")):
                 table.runs.pop(run.id, None)

@@ -190,7 +190,9 @@ def remove_schedule(broker: AnyBroker, name: str, *, owner: str | None = None) -
         # Not decoded where that is not needed: what cannot be read can be removed.
         if owner is not None and (old := read_record(name, fields)).entry.owner != owner:
             raise _owned(old, owner)
-        queue, generation = fields["queue"].decode(), int(fields["generation"])
+        # What is no schedule names no queue; any will do.
+        queue = fields.get("queue", b"none").decode(errors="replace")
+        generation = int(fields.get("generation") or 0)
         return store.remove(name, queue=queue, expected=generation) or None
 
     return _retried(change, name)
