@@ -155,6 +155,20 @@ def test_acks_early_message_begins_only_when_it_is_surely_ours(desk, now, stale,
     assert desk.dispatcher.heard == [("m", is_ours)]
 
 
+def test_the_end_of_a_step_does_not_wait_for_the_few_in_other_lanes(desk):
+    part = Part(then=Then("next", 0), values=(b"1",))
+    frame = wire.answer_frame(0, 1.0, Stepped("SUCCESS", b"r", (), part))
+    desk.slot = Slot(0, 4)
+    for _ in range(4):
+        desk.hold()
+    hurried = []
+    for seq in range(4):
+        desk.finisher.finish(desk.slot, wire.OUTCOME, seq, 1.0, frame[wire.HEADER_SIZE :], 5.0)
+        hurried.append(desk.traffic.hurried)
+
+    assert hurried == [0, 0, 1, 2]
+
+
 def test_the_end_of_a_step_leaves_at_once_when_nothing_is_there_to_gather(desk):
     part = Part(then=Then("next", 0), values=(b"1",))
     frame = wire.answer_frame(0, 1.0, Stepped("SUCCESS", b"r", (), part))

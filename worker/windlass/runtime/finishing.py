@@ -71,8 +71,8 @@ class Finisher:
             self._traffic.settle(done, now)
         else:
             self._finish_unusual(entry, wire.decode_answer(kind, payload), duration_s, now)
-            if not slot.held:
-                # A step of a workflow, say: the next one comes with its commit, and nothing is
+            if 2 * len(slot.held) < slot.lanes:
+                # A step of a workflow, say: the next one comes with its commit, and little is
                 # there to gather with it.
                 self._traffic.hurry(now)
 
