@@ -120,7 +120,12 @@ class Brokers:
                     outdated[key] = counts
         if outdated:
             read = partial(survey_set_aside, client.links, tuple(outdated))
-            found = await self._in_thread(read)
+            try:
+                found = await self._in_thread(read)
+            except (ClientError, TimeoutError) as error:
+                # For people, and for what is parked; depths are known, and scaling goes on.
+                log.warning("set_aside_not_read", error=str(error))
+                return
             for key, what in found.items():
                 reading.aside[key] = _Aside(what, outdated[key], now_s)
 
