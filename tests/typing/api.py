@@ -6,6 +6,7 @@ checkers run with unused ignores as errors, so an accepted mistake fails the tes
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, assert_type
 
 from windlass import (
@@ -106,6 +107,10 @@ async def async_tasks_and_async_calls() -> None:
 
 def bulk_and_by_name() -> None:
     assert_type(app.send_task("elsewhere", (1,), {"x": 2}, priority=3), AsyncResult[Any])
+    add.apply_async((1,), unique="queued", on_duplicate="replace", unique_key="{0}")
+    add.apply_async((1,), debounce=5, debounce_max_wait=timedelta(minutes=1))
+    add.apply_async((1,), unique="no")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    app.send_task("elsewhere", (1,), unique_for=60, unique_key=["x"])
     assert_type(app.send_many([add.s(1, 2), bound.s(3)]), list[AsyncResult[Any]])
     assert_type(signature("elsewhere", (1,)), Signature[Any])
     assert_type(signature(add, (1,)), Signature[str])

@@ -188,11 +188,13 @@ def _make_plan(
     if named := options.get("compression") or settings.task_compression:
         plan.compression = compression.encoding_named(named)
     plan.embed = _embed(options)
-    if (task is not None and task.is_unique) or not call_options.UNIQUE.isdisjoint(call):
+    is_unique = task is not None and task.is_unique
+    if is_unique or not call_options.UNIQUE.isdisjoint(options):
         # Few tasks are unique.
         from windlass import uniqueness  # noqa: PLC0415
 
-        plan.locks = uniqueness.locks_of(name, task, call, options)
+        # What the task says goes before what its route says.
+        plan.locks = uniqueness.locks_of(name, task, call if is_unique else options, options)
     if task is not None and task.limit_key is not None:
         # Few tasks have limits.
         from windlass import limit_options  # noqa: PLC0415

@@ -140,6 +140,19 @@ def test_options_of_a_call_take_the_place_of_the_tasks(app: Windlass) -> None:
     assert plain.s(1).set(unique_for=60, unique_key="{x}").apply_async().id == first.id
 
 
+def test_a_route_may_say_it_where_task_and_call_do_not(app: Windlass) -> None:
+    @app.task(name="shop.plain")
+    def plain(x: int) -> None: ...
+
+    @app.task(name="shop.own", unique="queued", unique_key="{x[0]}")
+    def own(x: str) -> None: ...
+
+    app.conf.task_routes = {"shop.*": {"unique": "done", "queue": "shop"}}
+    assert plain.delay(1).id == plain.delay(1).id
+    assert plain.apply_async((1,), unique=False).id != plain.delay(1).id
+    assert own.delay("ab").id == own.delay("ac").id
+
+
 def test_a_key_function_may_say_that_a_call_has_none(app: Windlass) -> None:
     @app.task(unique="done", unique_key=lambda x: x or None)
     def add(x: int) -> None: ...
