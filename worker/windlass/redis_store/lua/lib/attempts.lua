@@ -23,7 +23,8 @@ end
 local function remembered(lines, now, attempt)
   if attempt == '' then return lines end
   lines = lines .. string.format('\n{"ended_ms":%d,', now) .. string.sub(attempt, 2)
-  local _, n = string.gsub(lines, '\n', '')
+  local n, at = 0, 1
+  repeat n, at = n + 1, string.find(lines, '\n', at + 1, true) until not at
   while n > 20 or #lines > 32768 do
     lines, n = string.sub(lines, string.find(lines, '\n', 2, true) or #lines + 1), n - 1
   end
