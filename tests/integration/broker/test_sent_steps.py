@@ -40,6 +40,7 @@ def answer(step):
 
 def test_a_step_that_was_sent_brings_the_next_one(broker, first):
     step = broker.begin_step([succeeded(first, 7)], REQUEST)
+    assert step.timeout_s == 30.0
 
     fetched = answer(step)
 

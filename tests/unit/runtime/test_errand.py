@@ -8,7 +8,7 @@ import selectors
 import pytest
 
 from windlass.brokers.base import Delivery, Done, Fetched, FetchRequest
-from windlass.runtime.errand import GIVE_UP_S, Errand
+from windlass.runtime.errand import Errand
 from windlass.runtime.exchange import Exchange, Job
 
 REQUEST = FetchRequest(worker_id="w", queues=("q",), want=1, lease_ms=1000, step_only=True)
@@ -17,6 +17,8 @@ STEP = Fetched(now_ms=5, deliveries=[Delivery(id="b", queue="q", token=1, raw=b"
 
 class Sent:
     """A step whose answer is whatever the test writes into a pipe."""
+
+    timeout_s = 30.0
 
     def __init__(self):
         self.read_fd, self.write_fd = os.pipe()
@@ -130,7 +132,7 @@ def test_a_step_whose_answer_is_lost_is_tried_again_by_the_thread(world):
 def test_a_broker_that_hangs_is_given_up_and_left_to_the_thread(world):
     world.take()
     until = world.errand._until
-    world.errand.check(until - GIVE_UP_S / 2)
+    world.errand.check(until - 5)
     assert not world.to_thread
 
     world.errand.check(until)

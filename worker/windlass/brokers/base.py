@@ -253,6 +253,10 @@ class BrokerHealth(msgspec.Struct, kw_only=True, frozen=True):
 class SentStep(Protocol):
     """A step that is on its way to the broker, see `Broker.begin_step`. Nothing of it waits."""
 
+    @property
+    def timeout_s(self) -> float:
+        """To be given up after so long, seconds."""
+
     def fileno(self) -> int:
         """Readable when `arrived` is worth asking."""
 

@@ -32,6 +32,11 @@ class SentStep:
         """Readable when `arrived` is worth asking."""
         return self._call.fileno()
 
+    @property
+    def timeout_s(self) -> float:
+        """To be given up after so long, seconds."""
+        return self._call.timeout_s
+
     def arrived(self) -> bool:
         """Read what is there; True when nothing more will come."""
         return self._call.arrived()

@@ -189,6 +189,7 @@ class Link:
         if not wire.is_plain or wire.fileno() < 0:
             return None
         self._used_at = monotonic()
+        wire.set_timeout(self._address.socket_timeout)
         return wire
 
     def _connect(self, within_s: float | None) -> Wire:

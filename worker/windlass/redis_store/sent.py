@@ -32,6 +32,11 @@ class SentCall:
         """Readable when `arrived` is worth asking."""
         return self._wire.fileno()
 
+    @property
+    def timeout_s(self) -> float:
+        """A server that has not answered after so long has failed, seconds."""
+        return self._wire.timeout_s
+
     def arrived(self) -> bool:
         """Read what is there; True when the reply is whole, or there will be none."""
         try:

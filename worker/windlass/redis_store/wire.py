@@ -7,6 +7,7 @@ Next in the walk: `windlass.redis_store.connection`, which keeps and shares them
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import struct
@@ -110,6 +111,11 @@ class Wire:
         except BaseException:
             self._sock.close()
             raise
+
+    @property
+    def timeout_s(self) -> float:
+        """A send or a read has failed after so long, seconds; inf: never."""
+        return math.inf if self._timeout_s is None else self._timeout_s
 
     def set_timeout(self, timeout_s: float | None) -> None:
         """Give up a send or a read after so long; None: never."""

@@ -18,9 +18,6 @@ import msgspec
 from windlass.brokers.base import FetchRequest, SentStep, Settlement
 from windlass.runtime.exchange import Answer, Job
 
-#: An answer that takes so long, seconds, is not waited for here any more.
-GIVE_UP_S = 5.0
-
 
 class Errand:
     """At most one step that is on its way.
@@ -59,13 +56,13 @@ class Errand:
         if job.reap or job.unpark or (sent := self._begin(job.settlements, request)) is None:
             return False
         self._sent, self._job, self._instead = sent, job, instead
-        self._until = monotonic() + GIVE_UP_S
+        self._until = monotonic() + sent.timeout_s
         self._fd = sent.fileno()
         self._selector.register(self._fd, selectors.EVENT_READ, self._on_readable)
         return True
 
     def check(self, now: float) -> None:
-        """Give up an answer that takes too long."""
+        """Give up an answer that takes as long as the connection allows any."""
         if self._sent is not None and now >= self._until:
             self._sent.give_up()
             self._end()
