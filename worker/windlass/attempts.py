@@ -22,6 +22,7 @@ SHARED, ALONE, REPLAYED = 1, 2, 4
 #: Longest text of an exception that is kept, and the longest end of its traceback, in characters.
 _MESSAGE_LIMIT = 1_000
 _TRACEBACK_LIMIT = 4_000
+_HIDDEN = "(not kept: message_encryption is on; the result has it)"
 
 
 class Ending(StrEnum):
@@ -152,9 +153,19 @@ def _read(line: bytes) -> Attempt | None:
         return None
 
 
-def raised(error: BaseException, traceback: str, retries: int) -> Raised:
-    """Describe an exception, bounded; whatever its class does, this succeeds."""
+def raised(error: BaseException, traceback: str, retries: int, *, hides: bool = False) -> Raised:
+    """Describe an exception, bounded; whatever its class does, this succeeds.
+
+    Args:
+        error: What was raised.
+        traceback: Of it.
+        retries: Retries of the message before this run.
+        hides: Keep the class alone: what tasks say is encrypted on the broker, and this is not.
+    """
     kind = type(error)
+    if hides:
+        name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+        return Raised(error=name, message=_HIDDEN, traceback="", retries=retries)
     try:
         text = str(error)
     except Exception as second:  # a user's __str__ may raise anything

@@ -136,6 +136,25 @@ def test_a_key_that_is_not_known_is_named(app: Windlass, tmp_path: Path) -> None
     assert (outcome.reason, "'k'" in outcome.detail) == (Reason.UNKNOWN_KEY, True)
 
 
+def test_what_is_remembered_of_attempts_says_no_more_than_the_class_of_an_error(
+    app: Windlass,
+) -> None:
+    @app.task(bind=True, name="secretive", max_retries=1)
+    def secretive(self: Any) -> None:
+        try:
+            raise ValueError("card 4111")
+        except ValueError as error:
+            raise self.retry(exc=error) from error
+
+    secretive.delay()
+    retried = run(app, broker_of(app).sent[-1])
+    assert isinstance(retried, Retried)
+    assert retried.raised is not None
+    is_hidden = "4111" not in f"{retried.raised.message}{retried.raised.traceback}"
+
+    assert is_hidden is app.conf.current.encrypts
+
+
 def test_a_retry_is_sealed_anew_for_what_it_is(app: Windlass) -> None:
     @app.task(bind=True, name="again", max_retries=1)
     def again(self: Any, x: int) -> int:

@@ -306,7 +306,7 @@ def test_celery_setting_without_meaning_is_accepted_and_reported() -> None:
         ("beat_scheduler", "windlass schedules"),
         ("redis_host", "result_backend"),
         ("mongodb_backend_settings", "result_backend"),
-        ("security_key", "Signed messages"),
+        ("security_key", "Messages are signed"),
     ],
 )
 def test_celery_setting_that_would_be_lost_is_refused_with_what_to_use(

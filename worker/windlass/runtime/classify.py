@@ -195,7 +195,7 @@ def _retried(run: Run, pending: PendingRetry, cause: BaseException) -> Outcome:
         einfo = ExceptionInfo(cause)
         signals.task_retry.send(run.task, request=run.request, reason=retry, einfo=einfo)
     reports.retried(run, retry)
-    return Retried(message, result, attempts.raised(cause, text, run.request.retries))
+    return Retried(message, result, _raised(run, cause, text))
 
 
 def _rejected(run: Run, error: Reject) -> Outcome:
@@ -247,8 +247,13 @@ def _failure(run: Run, error: BaseException) -> Outcome:
     if part is not None or sent.continuations:
         outcome = Stepped(states.FAILURE, result, sent.messages, part, sent.continuations)
     outcome.dead_as, outcome.keeps = "failed", spec.keeps_failed
-    outcome.raised = attempts.raised(error, einfo.traceback, request.retries)
+    outcome.raised = _raised(run, error, einfo.traceback)
     return outcome
+
+
+def _raised(run: Run, error: BaseException, traceback: str) -> attempts.Raised:
+    hides = run.spec.settings.encrypts
+    return attempts.raised(error, traceback, run.request.retries, hides=hides)
 
 
 def _after(run: Run, state: str, value: Any, einfo: ExceptionInfo | None) -> None:

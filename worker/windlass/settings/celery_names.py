@@ -98,7 +98,7 @@ MEANINGLESS: dict[str, str] = {
     "worker_timer_precision": "the broker holds delayed messages, never the worker",
 }
 
-_SERIALIZER = "Signed messages are not supported: restrict who may reach the broker (ACL, TLS)"
+_SERIALIZER = "Messages are signed by message_signing: docs/how-to/sign-and-encrypt.md"
 _URL = "Put it in broker_url"
 _REQUEUE = "Raise Reject(requeue=True) in the task to have it run again"
 _POOL = "Use the worker_pool setting"

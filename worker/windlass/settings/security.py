@@ -35,6 +35,11 @@ class SecuritySettings(BaseModel):
     message_encryption_keys: fields.Text | None = None
     """As message_signing_keys: the first encrypts, all decrypt. It may be the same file."""
 
+    @property
+    def encrypts(self) -> bool:
+        """Whether what this process writes is encrypted."""
+        return self.message_encryption in ("encrypt", "require")
+
     @cached_property
     def seals(self) -> Seals | None:
         """What signs and encrypts; None where both are off.
