@@ -75,7 +75,7 @@ def nothing_is_lost(found: History, _terms: Terms) -> Iterator[Finding]:
             yield from _has_state(found, call, call.id, "REVOKED")
             continue
         for role in roles_of(call):
-            id_ = found.role(call.n, role) or (call.id if role == "work" else None)
+            id_ = found.role(call.n, role) or (_id_of(found, call) if role == "work" else None)
             if id_ is None:
                 yield Finding("lost", f"call {call.n} ({call.what}): its {role} never began")
                 continue
@@ -84,6 +84,11 @@ def nothing_is_lost(found: History, _terms: Terms) -> Iterator[Finding]:
             state = _STATES.get(call.what, "SUCCESS") if role == "work" else "SUCCESS"
             if call.what != "early":
                 yield from _has_state(found, call, id_, state)
+
+
+def _id_of(found: History, call: log.Sending) -> str:
+    """The id that the call returned: another call's, where that one is unique and was first."""
+    return found.sent[call.n].ids[0]
 
 
 def _has_state(found: History, call: log.Sending, id_: str, state: str) -> Iterator[Finding]:
@@ -157,6 +162,8 @@ def runs_have_causes(found: History, terms: Terms) -> Iterator[Finding]:
             if one.retries != two.retries:
                 continue  # its next try
             is_same = counters == (two.retries, two.deliveries, two.handbacks)
+            if call.what == "early" and is_same and was_sent_again(found, before, after):
+                continue
             if is_same and not _shared_a_process(found, before, after, terms):
                 text = f"{id_} ({call.what}): runs {one.run} and {two.run} are of one delivery"
                 yield Finding("run-twice", text)
@@ -180,11 +187,25 @@ def _is_explained(found: History, before: Run, after: Run, terms: Terms) -> bool
     call = found.calls[before.start.n]
     if call.what in KILLERS:
         return True  # it kills its process itself
-    since, worker = before.start.at - terms.lease_s, before.start.worker
+    # What was leased before its worker was frozen may begin after that, and after the second run.
+    since = min(before.start.at, after.start.at) - terms.lease_s
+    worker = before.start.worker
     return _was_killed_by_a_task(found, worker, since, after.start.at) or any(
         fault.at <= after.start.at and fault.until >= since
         for fault in found.faults
         if fault.target in (worker, "*") and fault.what not in _HARMLESS
+    )
+
+
+def was_sent_again(found: History, before: Run, after: Run) -> bool:
+    """Whether a call was tried again after a lost answer, while its first run was under way.
+
+    What is acknowledged at start leaves no trace on the broker until its outcome is there, so a
+    repetition of the call cannot be told from a new one. The report counts these.
+    """
+    sent = found.sent.get(before.start.n)
+    return (
+        before.start.token != after.start.token and sent is not None and before.start.at <= sent.at
     )
 
 
@@ -203,6 +224,10 @@ def _was_killed_by_a_task(found: History, worker: str, since: float, until: floa
     return any(since <= at <= until for at in found.killings.get(worker, ()))
 
 
+#: Ends of attempts that are a crash, of a process or of a worker.
+_CRASHES = frozenset({"crashed", "suspected", "lost"})
+
+
 def dead_letters_had_to_be(found: History, _terms: Terms) -> Iterator[Finding]:
     """A dead letter is of a call that had to become one, for its reason, after so many crashes."""
     reasons = {"poison": "max_deliveries", "fatal": "max_deliveries", "reject": "rejected"}
@@ -213,6 +238,12 @@ def dead_letters_had_to_be(found: History, _terms: Terms) -> Iterator[Finding]:
         if letter.reason != expected:
             what = call.what if call else "a follow-up"
             text = f"{id_} ({what}) is a dead letter: {letter.reason}, expected {expected}"
+            yield Finding("dead", text)
+        crashes = sum(ending in _CRASHES for ending in letter.attempts)
+        if letter.reason == "max_deliveries" and crashes < POISON_CAP:
+            text = (
+                f"{id_}: its history shows {letter.attempts}, and {POISON_CAP} crashes are the cap"
+            )
             yield Finding("dead", text)
     for call in found.calls.values():
         runs = len(found.by_id.get(call.id, ())) if call.queue == "poison" else 0

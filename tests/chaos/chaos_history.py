@@ -41,7 +41,7 @@ class History:
     unsent: dict[int, log.Unsent] = field(default_factory=dict)
     revoked: dict[int, float] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
-    #: Message id -> its runs, in order.
+    #: Message id -> its runs, in the order of their deliveries.
     by_id: dict[str, list[Run]] = field(default_factory=lambda: defaultdict(list))
     #: (call, role) -> ids of messages, in the order of their first start.
     by_role: dict[tuple[int, str], list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -89,13 +89,19 @@ def history(lines: Iterable[log.Any]) -> History:
             case _:
                 _note(found, line)
     for runs in found.by_id.values():
-        runs.sort(key=lambda run: run.start.at)
+        runs.sort(key=_place)
         call = found.calls.get(runs[0].start.n)
         if call is not None and call.what in KILLERS:
             for run in runs:
                 if run.end is None:
                     found.killings[run.start.worker].append(run.start.at)
     return found
+
+
+def _place(run: Run) -> tuple[int, int, int, float]:
+    """Where a run is among those of its message: by delivery, since a frozen one begins late."""
+    start = run.start
+    return start.retries, start.deliveries, start.handbacks, start.at
 
 
 def _note(found: History, line: log.Any) -> None:

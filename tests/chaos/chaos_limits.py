@@ -44,6 +44,7 @@ def counted_runs(found: History) -> dict[tuple[str, str], list[Run]]:
     for runs in found.by_id.values():
         call = found.calls[runs[0].start.n]
         if call.what in LIMITS:
+            # They are in the order of their deliveries: only the last one's lease was not lost.
             last_of_each_try = {run.start.retries: run for run in runs}
             runs_of[call.what, call.key] += last_of_each_try.values()
     for each in runs_of.values():

@@ -133,6 +133,8 @@ class Dead(Line, tag="dead"):
     reason: str
     deliveries: int
     detail: str = ""
+    #: How its attempts ended, the oldest first.
+    attempts: list[str] = []
 
 
 class Left(Line, tag="left"):

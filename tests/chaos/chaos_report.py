@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from chaos_audit import Verdict
+from chaos_checks import was_sent_again
 from chaos_history import History
 from chaos_limits import busiest_second, counted_runs, most_at_once
 from chaos_workload import LIMITS
@@ -52,6 +53,12 @@ def figures(plan: Plan, verdict: Verdict, logs: str) -> dict[str, Any]:
         "outcomes": sum(len(seen) > 0 for seen in found.seen.values()),
         "dead_letters": dict(Counter(d.reason for d in found.dead.values())),
         "early_without_outcome": sum(found.outcome(c.id) is None for c in early),
+        "early_sent_again_while_it_ran": sum(
+            was_sent_again(found, a, b)
+            for c in early
+            for a, b in pairwise(found.by_id.get(c.id, ()))
+            if a.start.retries == b.start.retries
+        ),
         "jumped_clock_runs": _jumped(found),
         "limits": _limits(found),
         "faults": dict(Counter(f.what for f in found.faults).most_common()),

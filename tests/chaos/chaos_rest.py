@@ -6,6 +6,7 @@ from typing import Any
 
 from windlass.control_plane.dead_letters import list_dead
 from windlass.control_plane.depth import list_queues
+from windlass.control_plane.history import attempts_of
 from windlass.redis_store.resp import packed
 
 _SIZES = {"leased": "HLEN", "leases": "ZCARD", "grants": "HLEN", "left": "HLEN",
@@ -57,6 +58,7 @@ def dead_letters(broker: Any) -> list[dict[str, Any]]:
             "reason": letter.reason,
             "deliveries": letter.deliveries,
             "detail": letter.detail[:200],
+            "attempts": [str(each.end) for each in attempts_of(broker, letter.id)],
         }
         for queue in list_queues(broker)
         for letter in list_dead(broker, queue, 0, _EVERYTHING)

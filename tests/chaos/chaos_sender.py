@@ -28,6 +28,10 @@ _BULK = frozenset(
 )  # fmt: skip
 
 
+#: The broker, or the canvas, says what id these have.
+_GIVEN = frozenset({"chain", "chord", "unique"})
+
+
 def batches(calls: Sequence[Call]) -> Iterator[list[Call]]:
     """Cut the calls into batches in their order; a burst is a batch of its own."""
     batch: list[Call] = []
@@ -59,11 +63,16 @@ class Sender:
         self._most = most
         self.sent = 0
 
-        # The key of a call is computed by who sends it, from the task's declaration.
+        # Keys of a call are computed by who sends it, from the task's declaration.
         @app.task(name="chaos_tasks.keyed", limit_key="{key}", max_concurrency_per_key=1)
         def keyed(n: int, role: str, ms: float, key: str) -> None: ...
 
-        self._keyed = keyed
+        @app.task(
+            name="chaos_tasks.unique", unique="done", unique_key="{key}", on_duplicate="return"
+        )
+        def unique(n: int, role: str, ms: float, key: str) -> None: ...
+
+        self._keyed, self._unique = keyed, unique
         #: Numbers of roll calls are above those of the workload.
         self._last = 10_000_000
 
@@ -111,7 +120,7 @@ class Sender:
                     at=at,
                     n=call.n,
                     what=call.what,
-                    id="" if call.what in ("chain", "chord") else call.id,
+                    id="" if call.what in _GIVEN else call.id,
                     delay_s=call.delay_s,
                     size=call.size,
                     burst=call.burst,
@@ -132,7 +141,7 @@ class Sender:
             return
         at, found = now(), []
         for call in calls:
-            ids = given if call.what in ("chain", "chord") else [call.id]
+            ids = given if call.what in _GIVEN else [call.id]
             found.append(Sent(at=at, n=call.n, ids=ids))
             self._watcher.watch(ids)
         self._book.write(*found)
@@ -172,6 +181,9 @@ class Sender:
         if call.what == "chord":
             parts = [self._work(n, f"part{k}", call.ms) for k in range(call.size)]
             return [chord(parts)(self._after("body", n)).id]
+        if call.what == "unique":
+            found = self._unique.s(n, "work", call.ms, call.key).set(queue="main").apply_async()
+            return [found.id]
         work = self._work(n, "work", call.ms).set(task_id=call.id, priority=call.priority)
         if call.what == "link":
             work.link(self._after("follow", n))

@@ -94,6 +94,11 @@ def keyed(self, n, role, ms, key):
     return _run(self, n, role, [], ms)
 
 
+@app.task(bind=True, unique="done", unique_key="{key}", on_duplicate="return")
+def unique(self, n, role, ms, key):
+    return _run(self, n, role, [], ms)
+
+
 @app.task(bind=True, max_retries=None)
 def again(self, n, tries, delay_s):
     """Fail and be tried again, so many times."""

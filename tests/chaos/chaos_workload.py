@@ -20,6 +20,7 @@ rated     of a task with a rate limit, of all workers together
 few       of a task of which so many run at once
 keyed     likewise, for each key by itself; keys take turns
 narrow    in a queue with both limits
+unique    not sent beside another of its key that has not ended: that one's handle is returned
 roll      sent at the end: every worker must take some
 order     one of a burst that becomes ready at once, of mixed priorities
 """
@@ -32,8 +33,8 @@ from dataclasses import dataclass, field
 #: Kind -> weight in the mix. "long" and "order" come in places of their own.
 MIX = {
     "plain": 30, "link": 20, "chain": 8, "chord": 5, "retry": 8, "delay": 6, "nap": 6, "fail": 4,
-    "early": 4, "rated": 3, "few": 2, "keyed": 3, "narrow": 2, "dies": 0.3, "poison": 0.2,
-    "fatal": 0.02, "reject": 1, "revoke": 2,
+    "early": 4, "rated": 3, "few": 2, "keyed": 3, "narrow": 2, "unique": 2, "dies": 0.3,
+    "poison": 0.2, "fatal": 0.02, "reject": 1, "revoke": 2,
 }  # fmt: skip
 #: Dead letters are what these become; everything else must end with an outcome.
 DEADLY = frozenset({"poison", "fatal", "reject"})
@@ -63,6 +64,7 @@ LIMITS = {
     "few": Limit(at_once=2),
     "keyed": Limit(at_once=1),
     "narrow": Limit(per_second=60, at_once=2),
+    "unique": Limit(at_once=1),
 }
 #: In so many clumps what has a limit is sent.
 _CLUMPS = 8
@@ -164,7 +166,7 @@ def _call(
         size=_size(chance, kind),
         burst=burst,
         queue=_QUEUES.get(kind, "main"),
-        key=chance.choice(_KEYS) if kind == "keyed" else "",
+        key=chance.choice(_KEYS) if kind in ("keyed", "unique") else "",
         priority=chance.choice((0, 0, 3, 6, 9)) if kind == "order" else chance.choice((0, 0, 0, 5)),
     )
 

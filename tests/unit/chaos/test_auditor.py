@@ -63,7 +63,14 @@ POISON = [
         for k in range(3)
     ),
     make_outcome("m4", "", state="FAILURE"),
-    log.Dead(at=9.0, id="m4", queue="poison", reason="max_deliveries", deliveries=3),
+    log.Dead(
+        at=9.0,
+        id="m4",
+        queue="poison",
+        reason="max_deliveries",
+        deliveries=3,
+        attempts=["crashed", "lost", "crashed"],
+    ),
 ]
 GOOD = [*PLAIN, *LINK, *TWICE, *POISON, *REST]
 
@@ -168,6 +175,30 @@ def test_only_what_can_end_a_lease_is_a_cause(fault: log.Fault, explains: bool) 
     assert (promises([*calm, fault]) == set()) == explains
 
 
+def test_what_a_frozen_worker_had_in_hand_may_begin_after_the_second_run() -> None:
+    late = [
+        *make_call(12, "plain"),
+        *make_run("s12", "m12", 12, 3.0, worker="w1.1", deliveries=1),
+        *make_run("r12", "m12", 12, 4.0),  # refused
+        make_outcome("m12", "s12"),
+    ]
+
+    assert promises([*GOOD, *late]) == set()
+    assert promises(without([*GOOD, *late], lambda line: isinstance(line, log.Fault))) == {
+        "run-twice"
+    }
+
+
+def test_a_call_that_was_tried_again_while_it_ran_is_counted_and_no_finding() -> None:
+    call = [log.Sending(at=1.0, n=5, what="early", id="m5"), log.Sent(at=2.5, n=5, ids=["m5"])]
+    first = make_run("r5", "m5", 5, 2.0, token=1)
+    in_time = make_run("s5", "m5", 5, 2.6, token=2)
+    returned = [msgspec.structs.replace(call[1], at=1.9)]
+
+    assert promises([*GOOD, *call, *first, *in_time]) == set()
+    assert promises([*GOOD, call[0], *returned, *first, *in_time]) == {"run-twice"}
+
+
 def test_two_runs_of_one_delivery_are_found() -> None:
     again = make_run("s1", "m1", 1, 6.0, worker="w1.1")
     fault = make_fault("freeze", "w0.1", 2.0, 6.0)
@@ -205,6 +236,25 @@ def test_a_dead_letter_that_had_not_to_be_one_is_found() -> None:
 
 def test_a_dead_letter_that_is_missing_is_lost() -> None:
     assert promises(without(GOOD, lambda line: isinstance(line, log.Dead))) == {"lost"}
+
+
+def test_a_dead_letter_without_its_history_is_found() -> None:
+    forgetful = [
+        msgspec.structs.replace(line, attempts=["crashed"]) if isinstance(line, log.Dead) else line
+        for line in GOOD
+    ]
+
+    assert promises(forgetful) == {"dead"}
+
+
+def test_a_duplicate_of_a_unique_call_has_the_outcome_of_the_first() -> None:
+    first = log.Sending(at=1.0, n=10, what="unique", key="red")
+    second = log.Sending(at=1.2, n=11, what="unique", key="red")
+    sent = [log.Sent(at=1.1, n=10, ids=["u"]), log.Sent(at=1.3, n=11, ids=["u"])]
+    lines = [first, second, *sent, *make_run("r10", "u", 10)]
+
+    assert promises([*GOOD, *lines, make_outcome("u", "r10")]) == set()
+    assert promises([*GOOD, *lines]) == {"lost"}
 
 
 def test_more_crashes_than_the_cap_are_found() -> None:
