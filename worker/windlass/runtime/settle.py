@@ -243,12 +243,12 @@ class Settler:
     def _dead_end(self, entry: Entry, outcome: Finished, duration_ms: float) -> DeadEnd:
         """End a message and keep it as a dead letter."""
         step = outcome if isinstance(outcome, Stepped) else None
-        raised = outcome.raised
+        raised = self._tellable(outcome.raised)
         if raised is None:
             detail = "its time had passed before it could run"
             attempt = remembering.unrun(self._worker_id, entry, Ending.EXPIRED, detail)
         else:
-            detail = f"{raised.error}: {raised.message}"
+            detail = f"{raised.error}: {raised.message}" if raised.message else raised.error
             attempt = self._raised(entry, outcome, duration_ms)
         return DeadEnd(
             id=entry.id,
@@ -271,9 +271,14 @@ class Settler:
             return b""
         end = Ending.RETRIED if isinstance(outcome, Retried) else Ending.FAILED
         started_ms = self._now_ms() - round(duration_ms)
-        return remembering.raised(
-            self._worker_id, entry, end, outcome.raised, started_ms=started_ms
-        )
+        raised = self._tellable(outcome.raised)
+        return remembering.raised(self._worker_id, entry, end, raised, started_ms=started_ms)
+
+    def _tellable(self, raised: attempts.Raised | None) -> attempts.Raised | None:
+        """Leave out texts that may name arguments, where those are encrypted."""
+        if raised is None or self._seals is None or not self._seals.encrypts:
+            return raised
+        return attempts.Raised(raised.error, "", "", raised.retries)
 
     def _step(self, entry: Entry, outcome: Stepped, duration_ms: float) -> StepDone:
         return StepDone(

@@ -45,6 +45,7 @@ class Seals:
     Attributes:
         seals: Whether what is written gets sealed.
         requires: Whether what is read has to be sealed.
+        encrypts: Whether what is written gets encrypted.
 
     Raises:
         ConfigurationError: Keys are missing or unreadable, or `cryptography` is not installed.
@@ -60,7 +61,7 @@ class Seals:
             self._encryption = _ring("message_encryption", encryption, encryption_keys)
             self._aes = _aes()
         self._signs = signing in ("sign", "require")
-        self._encrypts = encryption in ("encrypt", "require")
+        self._encrypts = self.encrypts = encryption in ("encrypt", "require")
         self._needs_signature = signing == "require"
         self._needs_encryption = encryption == "require"
         self.seals = self._signs or self._encrypts
