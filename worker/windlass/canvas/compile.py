@@ -27,6 +27,7 @@ from windlass.signatures import Signature
 
 if TYPE_CHECKING:
     from windlass.app import Windlass
+    from windlass.messages import Headers
     from windlass.plans import Plan
 
 #: Options that are set on each message and are no part of a plan.
@@ -194,25 +195,15 @@ class Compiler:
             size, what = len(plan.head) + len(body), f"The message of {_named(step)}"
             raise MessageTooLarge(what, size, plan.limit, "task_max_size_bytes")
         times = msgspec.structs.replace(plan.times, id=step.id)
+        if not is_fed:
+            # Where values are put into its bytes, a message stays as long as it is.
+            body = _smaller(plan, headers, body)
         if hole is None:
-            # What is released later has values put into its bytes, and stays as long as it is.
-            if plan.compression is not None and len(body) >= compression.MIN_BYTES:
-                headers.content_encoding = plan.compression
-                body = compression.compress(body, plan.compression)
             times.tail = plan.tail(step.id, headers, body)
             if signals.after_task_publish.connections:
                 self.published.append(Call(sig.task, task, args, kwargs, own))
             return times
-        tells = hole.fails == "chord" and "errbacks" in plan.embed
-        errbacks = plan.encode(plan.embed) if tells else b""
-        if plan.seals is None:
-            return make_release(times, sig.task, headers, body, hole=hole, errbacks=errbacks)
-        # Apps without signing do without it.
-        from windlass.sealing.releases import sealed_release  # noqa: PLC0415
-
-        headers.seal = "m" if hole.takes == "nothing" else "j"
-        release = make_release(times, sig.task, headers, body, hole=hole, errbacks=errbacks)
-        return sealed_release(plan.seals, entry.source, release, body, hole)
+        return _release(plan, times, sig.task, headers, body, entry.source, hole)
 
     def _plan(
         self,
@@ -238,6 +229,28 @@ class Compiler:
         own = {key: sig["options"][key] for key in ("queue",) if key in sig["options"]}
         task = self._app.tasks.get(sig["task"])
         return sending.plan_calls(self._app, sig["task"], task, own).times.queue
+
+
+def _release(
+    plan: Plan,
+    times: Outgoing,
+    task: str,
+    headers: Headers,
+    body: bytes,
+    source: str,
+    hole: Hole,
+) -> Release:
+    """Build what a continuation releases, sealed if that is to be."""
+    tells = hole.fails == "chord" and "errbacks" in plan.embed
+    errbacks = plan.encode(plan.embed) if tells else b""
+    if plan.seals is None:
+        return make_release(times, task, headers, body, hole=hole, errbacks=errbacks)
+    # Apps without signing do without it.
+    from windlass.sealing.releases import sealed_release  # noqa: PLC0415
+
+    headers.seal = "m" if hole.takes == "nothing" else "j"
+    release = make_release(times, task, headers, body, hole=hole, errbacks=errbacks)
+    return sealed_release(plan.seals, source, release, body, hole)
 
 
 def _after(item: Item, source: str) -> Entry:
@@ -283,3 +296,11 @@ def _refuse_unique(options: Mapping[str, Any]) -> None:
 
 def _named(step: Step) -> str:
     return f"{', '.join((*step.place, ''))}task {step.sig.task!r}"
+
+
+def _smaller(plan: Plan, headers: Headers, body: bytes) -> bytes:
+    """Compress a body if its task asks for it and it is worth it; the headers then say so."""
+    if plan.compression is None or len(body) < compression.MIN_BYTES:
+        return body
+    headers.content_encoding = plan.compression
+    return compression.compress(body, plan.compression)

@@ -36,7 +36,10 @@ def outbox() -> None:
 @_database
 @_django
 @click.option("--once", is_flag=True, help="Publish what is there, and end.")
-@click.option("--batch", type=click.IntRange(1, 10_000), default=BATCH, show_default=True)
+@click.option(
+    "--batch", type=click.IntRange(1, 10_000), default=BATCH, show_default=True,
+    help="Rows that are published in one round trip.",
+)  # fmt: skip
 @click.option(
     "--interval", type=click.FloatRange(0.01), default=INTERVAL_S, show_default=True,
     help="Seconds between two looks at an empty table.",
