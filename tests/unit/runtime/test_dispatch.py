@@ -7,7 +7,7 @@ import pytest
 from windlass.brokers.base import Again, Done
 from windlass.messages import Headers, address, encode_tail
 from windlass.runtime.broker_clock import BrokerClock
-from windlass.runtime.dispatch import PATIENCE_S, Dispatcher
+from windlass.runtime.dispatch import PATIENCE_S, SUSPECTS_PATIENCE_S, Dispatcher
 from windlass.runtime.hand import Entry, Facts
 from windlass.runtime.rates import TokenBucket
 from windlass.runtime.settle import Settler
@@ -116,6 +116,49 @@ def test_what_finds_no_slot_for_a_second_is_given_up(desk):
     given_up = desk.dispatcher.give_up_waiting(PATIENCE_S + 0.1)
     assert [each.id for each in given_up] == ["m2", "m3"]
     assert desk.dispatcher.is_empty
+
+
+def test_suspect_finds_a_slot_that_was_cleared_for_it(desk):
+    """While others come without end, one slot is given nothing more until it is empty."""
+    desk.deal(*(entry(n, QUICK) for n in range(4)))
+    desk.deal(entry("s", QUICK, is_suspect=True), entry(5, QUICK))
+    assert desk.dispatcher.has_stuck_suspect
+    cleared = min(desk.slots, key=lambda slot: slot.load_s)
+    held = len(cleared.held)
+
+    desk.deal(*(entry(n, QUICK) for n in range(10, 20)))
+    assert len(cleared.held) == held
+    for seq in list(cleared.held):
+        cleared.finish(seq, 0.0)
+    desk.deal()
+
+    assert cleared.sent[-1] == "ms"
+    assert not desk.dispatcher.has_stuck_suspect
+
+
+def test_suspects_wait_two_at_a_time_and_not_for_ever():
+    desk = Desk(TestSlot(0, lanes=4))
+    desk.deal(*(entry(n, QUICK, is_suspect=True) for n in range(4)), entry(9, QUICK))
+    assert desk.slots[0].sent == ["m9"]
+
+    assert [each.id for each in desk.dispatcher.give_up_waiting(0.1)] == ["m2", "m3"]
+    assert desk.dispatcher.give_up_waiting(PATIENCE_S + 0.1) == []
+    late = desk.dispatcher.give_up_waiting(SUSPECTS_PATIENCE_S + 0.1)
+    assert [each.id for each in late] == ["m0", "m1"]
+    desk.deal()
+    assert not desk.dispatcher.has_stuck_suspect
+
+
+def test_process_for_suspects_is_no_room_for_others():
+    alone = TestSlot(1, lanes=4)
+    alone.is_isolated = True
+    desk = Desk(TestSlot(0, lanes=4), alone)
+
+    assert desk.dispatcher.want() == (4, True)
+    assert desk.deal(*(entry(n) for n in range(5)), entry("s", is_suspect=True)) == [
+        ["m0", "m1", "m2", "m3"],
+        ["ms"],
+    ]
 
 
 def test_acknowledged_message_is_never_given_up(desk):

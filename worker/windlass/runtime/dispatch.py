@@ -85,7 +85,7 @@ class Dispatcher:
         has_idle_lane = False
         self.is_well_stocked = True
         for slot in self._slots:
-            if slot.is_open_for_work:
+            if slot.is_open_for_work and not slot.is_isolated:
                 room += slot.room(mean_s)
                 full += pacing.room_for(slot.lanes, 0, 0.0, mean_s)
                 held = len(slot.held)
@@ -102,6 +102,7 @@ class Dispatcher:
         if self._limited:
             self._release_limited(now)
         if not self.held:
+            self.has_stuck_suspect = False
             return
         open_slots = [slot for slot in self._slots if slot.is_open_for_work]
         if not open_slots:
