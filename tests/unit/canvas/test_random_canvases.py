@@ -32,6 +32,8 @@ LISTS = Many(
 )
 #: A group that has no task in it, though it has a member.
 HOLLOW = Many("chain", (Many("group", (Many("group", ()),)), Leaf("a")))
+#: An empty group behind what has become a chord, and a task behind that.
+GAP = Many("chain", (Many("group", (Leaf("a"),)), Leaf("a"), Many("group", ()), Leaf("a")))
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,7 @@ def task() -> Iterator[Task[..., Any]]:
 @example(expr=TOLD)
 @example(expr=LISTS)
 @example(expr=HOLLOW)
+@example(expr=GAP)
 def test_engine_agrees_with_plain_python(task: Task[..., Any], expr: Expr) -> None:
     assert_comes_to(expected(expr), canvas_of(expr, task).apply_async())
 
@@ -59,6 +62,7 @@ def test_engine_agrees_with_plain_python(task: Task[..., Any], expr: Expr) -> No
 @example(expr=TOLD)
 @example(expr=LISTS)
 @example(expr=HOLLOW)
+@example(expr=GAP)
 def test_eager_run_agrees_with_plain_python(task: Task[..., Any], expr: Expr) -> None:
     assert_comes_to(expected(expr), canvas_of(expr, task).apply())
 

@@ -349,14 +349,6 @@ def test_canvas_that_a_task_sends_is_its_child(shop: SimpleNamespace) -> None:
     assert child.get(timeout=10) == [2, 4]
 
 
-def test_first_messages_are_compressed_and_all_values_arrive(shop: SimpleNamespace) -> None:
-    text = "x" * 5000
-    first = shop.same.s(text).set(compression="zlib")
-    canvas = first | shop.same.s().set(compression="zlib") | shop.same.s()
-
-    assert canvas.delay().get(timeout=10) == text
-
-
 @pytest.mark.parametrize("serializer", ["json", "msgpack", "pickle"])
 def test_values_go_on_in_every_serializer(serializer: str) -> None:
     app = Windlass(

@@ -70,6 +70,17 @@ def test_untouched_it_runs(app: Windlass) -> None:
     assert isinstance(run(app, sent(app)), Finished)
 
 
+def test_a_released_message_without_values_is_compressed_before_it_is_sealed(
+    app: Windlass,
+) -> None:
+    later = app.signature("pay", ("x" * 50_000,), immutable=True).set(compression="zlib")
+    _, (release,) = compiled(chain(app.signature("refund"), later))
+    outgoing = Outgoing(id=release.id, queue=release.queue, tail=message_of(release, ()))
+
+    assert len(outgoing.tail) < 2_000
+    assert isinstance(run(app, outgoing), Finished)
+
+
 MOVES: dict[str, Callable[[Outgoing], Outgoing]] = {
     "another task": lambda each: rebuilt(each, task="refund"),
     "another queue": lambda each: rebuilt(each, queue="fast"),

@@ -82,6 +82,8 @@ def _after_chain(left: chain[Any], right: _Any) -> Any:
 
 def _add(steps: list[_Any], task: _Any) -> _Any | None:
     """Add a task to the steps of a chain; what is returned is no chain, and takes their place."""
+    while len(steps) > 1 and is_empty(steps[-1]):
+        steps.pop()  # behind a chord it stays, until something comes after it
     last = steps[-1] if steps else None
     if isinstance(task, chain):
         return _add_all(steps, task.unchain_tasks())
