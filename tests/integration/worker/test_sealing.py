@@ -133,6 +133,22 @@ def test_what_is_not_sealed_as_required_is_a_dead_letter(app, sealed, start_seal
     assert marks.lines("ran") == []
 
 
+def test_what_was_altered_on_the_broker_is_a_dead_letter_and_does_not_run(
+    app, sealed, start_sealed, marks, server
+) -> None:
+    altered, moved, good = (tasks.note.delay("ran", n).id for n in range(3))
+    client, messages = server.client(), sealed.broker.keys.messages
+    raw = client.hget(messages, altered)
+    client.hset(messages, altered, raw[:-1] + bytes([raw[-1] ^ 1]))
+    client.hset(messages, moved, client.hget(messages, moved).replace(b".note", b".told"))
+    start_sealed()
+
+    expected = {altered: Reason.BAD_SIGNATURE, moved: Reason.BAD_SIGNATURE}
+    eventually(lambda: _reasons(app) == expected)
+    assert sealed.AsyncResult(good).get(timeout=20) is None
+    assert (marks.lines("ran"), marks.lines("told")) == (["2"], [])
+
+
 def test_a_forged_result_is_refused(app, sealed) -> None:
     forged = codec.encode_success("some-id", "cheap", codec.About())
     app.backend.store_raw("some-id", forged, 60_000)
