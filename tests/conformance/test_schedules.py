@@ -23,7 +23,7 @@ from schedule_builders import (
 )
 from windlass.beat.entry import CatchUp, Overlap, fire_id
 from windlass.beat.timing import Every
-from windlass.brokers.base import Bury
+from windlass.brokers.base import Bury, DeadEnd
 from windlass.control_plane import schedules
 from windlass.control_plane.schedules import (
     put_schedule,
@@ -184,7 +184,7 @@ def test_forbid_passes_over_a_time_while_a_run_has_not_ended(brokers: Sample) ->
     assert read_schedule(brokers.broker, "s").overlaps == 2
 
 
-@pytest.mark.parametrize("ending", ["dead", "revoked", "expired"])
+@pytest.mark.parametrize("ending", ["dead", "kept", "revoked", "expired"])
 def test_forbid_waits_for_nothing_that_will_not_run(brokers: Sample, ending: str) -> None:
     ticker = started(brokers, overlap=Overlap.FORBID, ttl_ms=8 * SECOND)
     brokers.at(NOW + 10 * SECOND)
@@ -196,6 +196,13 @@ def test_forbid_waits_for_nothing_that_will_not_run(brokers: Sample, ending: str
             id=run.id, queue="q", token=delivery.token, reason="rejected", detail="", worker="w"
         )
         brokers.broker.exchange([bury], None)
+    elif ending == "kept":
+        (delivery,) = take(brokers.broker)
+        end = DeadEnd(
+            id=run.id, queue="q", token=delivery.token, reason="expired", detail="", worker="w",
+            state="REVOKED",
+        )  # fmt: skip
+        brokers.broker.exchange([end], None)
     elif ending == "revoked":
         brokers.broker.revoke([run.id])
 

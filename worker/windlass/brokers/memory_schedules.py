@@ -108,7 +108,7 @@ class MemorySchedules:
             return self._table.runs.get(message_id, "")
         obit = store.queue(message.queue).dead.get(message_id)
         if obit is not None:
-            return f"FAILURE:0:{obit.at_ms}"
+            return self._table.runs.get(message_id) or f"FAILURE:0:{obit.at_ms}"
         return "" if expires and _is_expired(message.raw, store.now_ms) else None
 
     def set(

@@ -85,9 +85,12 @@ class RedisSchedules:
             if raw is None
         }
         left = {id_: raw for id_, raw in zip(ids, there, strict=True) if raw is not None}
-        return found | self._ended_with_bytes(left)
+        noted = {id_: (end or b"").decode() for id_, end in zip(ids, ends, strict=True)}
+        return found | self._ended_with_bytes(left, noted)
 
-    def _ended_with_bytes(self, raws: Mapping[str, bytes]) -> dict[str, str]:
+    def _ended_with_bytes(
+        self, raws: Mapping[str, bytes], noted: Mapping[str, str]
+    ) -> dict[str, str]:
         """Return those of messages that will not run again: dead letters, revoked ones."""
         if not raws:
             return {}
@@ -99,7 +102,7 @@ class RedisSchedules:
         found = {}
         for id_, died, condemned in zip(raws, replies[::2], replies[1::2], strict=True):
             if died is not None:
-                found[id_] = f"FAILURE:0:{int(float(died))}"
+                found[id_] = noted[id_] or f"FAILURE:0:{int(float(died))}"
             elif condemned:
                 found[id_] = ""
         return found

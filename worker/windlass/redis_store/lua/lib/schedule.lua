@@ -19,7 +19,7 @@ local function fold(schedule, runs, messages, dead, condemned, now)
     if live then
       active[#active + 1] = nominal .. ':' .. id
     else
-      if is_dead then ended = 'FAILURE:0:' .. now end
+      if is_dead and (ended or '') == '' then ended = 'FAILURE:0:' .. now end
       local state, took, at = string.match(ended or '', '^(%u+):(%d+):(%d+)$')
       redis.call('HSET', schedule, 'run', id, 'run_nominal', nominal, 'state', state or '', 'took_ms',
         took or '', 'ended', at or '')
