@@ -112,7 +112,10 @@ def test_an_empty_queue_is_given_its_defaults(kube_namespace: Namespace) -> None
         "drainTarget": "60s",
         "maxDeliveries": 3,
         "deadLetter": {
-            "retention": "7d", "parkedAfter": "0s", "expired": False, "failed": False,
+            "retention": "7d",
+            "parkedAfter": "0s",
+            "expired": False,
+            "failed": False,
         },
         "paused": False,
         "deletionPolicy": "Retain",
