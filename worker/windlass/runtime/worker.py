@@ -178,6 +178,7 @@ class Worker:
             end_beat = self._start_beat()
             self._work(machine, spawner)
         finally:
+            app.stop_flag = None  # a program may go on without the worker
             machine.stop(_GOODBYE_S)
             if end_beat is not None:
                 end_beat()
