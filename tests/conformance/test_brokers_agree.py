@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +21,10 @@ from redis_server import RedisServer
 from windlass.brokers.base import Again, Delivery, FetchRequest, Park, QueueDepth, Settlement
 from windlass.control_plane.dead_letters import list_dead, purge_dead, replay
 from windlass.control_plane.depth import list_queues, read_depths
+from windlass.control_plane.limits import list_limits, set_limits, why_blocked
 from windlass.control_plane.queue_record import write_record
-from windlass.messages import then_of
+from windlass.messages import Headers, address, encode_tail, then_of
+from windlass.redis_store.resp import packed
 from workflow_samples import (
     body_hole,
     chain,
@@ -66,7 +69,7 @@ class Driver:
 
     def both(self, ask: Callable[[Any], Any]) -> Any:
         memory, redis = (ask(sample.broker) for sample in self.samples)
-        assert memory == redis
+        assert memory == redis, (memory, redis)
         return memory
 
     def message(self, id_: str | None = None) -> Any:
@@ -178,7 +181,7 @@ class Driver:
         for queue in QUEUES:
             self.both(lambda broker, queue=queue: list_dead(broker, queue))
         memory, redis = (sample.results.get_many_raw(self.ids) for sample in self.samples)
-        assert memory == redis
+        assert memory == redis, (memory, redis)
 
     def run(self) -> None:
         moves = (
@@ -254,7 +257,114 @@ class WorkflowDriver(Driver):
         self.both(lambda broker: broker.waiting(self.waits))
 
 
-@pytest.mark.parametrize("driver", [Driver, WorkflowDriver])
+class LimitsDriver(Driver):
+    """The same under limits, which no moment may exceed."""
+
+    #: In which order the ends of one trip free slots is not promised.
+    settled_at_once = 3
+
+    def __init__(self, seed: int, memory: Sample, redis: Sample) -> None:
+        super().__init__(seed, memory, redis)
+        self.change_limits()
+
+    def message(self, id_: str | None = None) -> Any:
+        message = super().message(id_)
+        headers = Headers(key=self.rng.choice((None, "", "a", "b", "c")))
+        to = address(message.queue, self.rng.choice(TASKS))
+        message.tail = encode_tail(to, headers, b"[[],{},{}]")
+        return message
+
+    def fetch(self) -> None:
+        rng = self.rng
+        request = FetchRequest(
+            worker_id="w1", queues=tuple(rng.sample(QUEUES, rng.randint(1, 3))),
+            want=rng.randint(0, 6), lease_ms=LEASE_MS, strict=rng.random() < 0.5,
+            idle=rng.choice((None, None, 0, 1, 2, -2)),
+        )  # fmt: skip
+        fetched = self.both(lambda broker: broker.exchange([], request)[1])
+        self.held += fetched.deliveries
+        self.tokens |= {(d.queue, d.token) for d in fetched.deliveries}
+        self.check()
+
+    def check(self) -> None:
+        """No more have slots than there were when a limit was last looked at, and none leaks."""
+        store = self.samples[0].broker.store
+        counts = Counter(gate for hold in store.limits.holds.values() for gate in hold.gates)
+        assert counts == Counter(store.limits.used)
+        for gate, used in counts.items():
+            assert used <= max(self.caps.get(gate[0], [0]))
+        for id_, hold in store.limits.holds.items():
+            assert store.queue(hold.queue).leased.get(id_) == hold.token, "a slot has leaked"
+
+    def change_limits(self) -> None:
+        rng = self.rng
+        for task in TASKS:
+            changes = {
+                "rate_limit": rng.choice((None, "2/s", "10/s")),
+                "max_concurrency": rng.choice((None, 1, 2, 3)),
+                "max_concurrency_per_key": rng.choice((None, 1, 2)),
+                # Between several tasks whose keys take turns the order is not promised.
+                "fair_share": task == TASKS[0] and rng.random() < 0.5,
+            }
+            self.both(lambda broker, t=task, c=changes: set_limits(broker, t, **c))
+        self.both(list_limits)
+        self.caps = {"c": [3], "k": [2]}
+
+    def change_record(self) -> None:
+        queue = self.rng.choice(QUEUES)
+        changes = self.rng.choice(
+            ({"paused": True}, {"paused": False}, {"max_concurrency": 2}, {"rate_limit": "5/s"},
+             {"max_concurrency": None, "rate_limit": None})
+        )  # fmt: skip
+        self.both(lambda broker: write_record(broker, queue, **changes))
+        if self.rng.random() < 0.3:
+            self.change_limits()
+
+    def reap(self) -> None:
+        super().reap()
+        queue = self.rng.choice(QUEUES)
+        self.both(lambda broker: broker.sweep_limits(queue))
+        self.check()
+
+    def compare(self) -> None:
+        super().compare()
+        self.both(list_limits)
+        for id_ in self.ids:
+            self.both(lambda broker, id_=id_: why_blocked(broker, id_))
+        self.drain()
+
+    def drain(self) -> None:
+        """With time, all comes out: nothing is lost at a gate, and no slot is."""
+        for sample in self.samples:
+            for queue in QUEUES:
+                changes = {"paused": False, "rate_limit": None, "max_concurrency": None}
+                write_record(sample.broker, queue, **changes)
+        for _ in range(400):
+            self.now += 700
+            for sample in self.samples:
+                sample.at(self.now)
+            for queue in QUEUES:
+                self.both(lambda broker, queue=queue: broker.reap(queue, "w2"))
+            request = FetchRequest(worker_id="w1", queues=QUEUES, want=50, lease_ms=LEASE_MS)
+            fetched = self.both(lambda broker: broker.exchange([], request)[1])
+            ends = [done(delivery) for delivery in fetched.deliveries]
+            self.both(lambda broker, ends=ends: broker.exchange(ends, None)[0])
+            if not any(d.open or d.blocked or d.leased or d.scheduled for d in self.both(depths)):
+                break
+        left = self.both(depths)
+        assert [(d.open, d.blocked, d.leased, d.scheduled) for d in left] == [(0, 0, 0, 0)] * 3
+        self.check()
+        assert not self.samples[0].broker.store.limits.holds
+        keys = self.samples[1].broker.keys
+        read = self.samples[1].broker.links.call
+        assert read([packed("EXISTS", keys.holds)]) == [0]
+        for queue in QUEUES:
+            q = keys.queue(queue)
+            parts = (q.blocked, q.line, q.turns)
+            assert read([packed("EXISTS", *parts)]) == [0]
+
+
+@pytest.mark.parametrize("driver", [Driver, WorkflowDriver, LimitsDriver])
 def test_memory_and_redis_give_the_same_answers(
     redis_server: RedisServer, driver: type[Driver]
 ) -> None:

@@ -54,7 +54,7 @@ class _Taking:
         elif self.slots:
             at = self.slots.again_ms(self._now_ms)
             self.queue.lines.is_full = at == math.inf
-        return at if at < math.inf and any(self.queue.ready) else None
+        return at if 0 < at < math.inf and any(self.queue.ready) else None
 
 
 class _Lease:
@@ -90,13 +90,17 @@ class _Lease:
             self._bytes_left -= len(self.store.messages[id_].raw)
             return self._bytes_left > 0
 
-        while len(taking.ids) < until - kept and self._bytes_left > 0:
-            if (id_ := queue.pop()) is None:
-                break
-            if limiter is None or limiter.may_go(queue, id_):
-                add(id_)
+        def fill(up_to: int) -> None:
+            while len(taking.ids) < up_to and self._bytes_left > 0:
+                if (id_ := queue.pop()) is None:
+                    return
+                if limiter is None or limiter.may_go(queue, id_):
+                    add(id_)
+
+        fill(until - kept)
         if limiter is not None:
             limiter.serve(queue, until - len(taking.ids), add)
+            fill(until)  # those who take turns may have left some of it
 
 
 def lease(

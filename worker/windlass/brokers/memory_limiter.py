@@ -192,6 +192,7 @@ class Limiter:
                 self._meet(queue, task)
             elif gate[0] == "k" and spec.get("fair"):
                 del lines.retry[gate]
+                self._limits.note_waiting(gate, name, waits=False)
                 if (head := lines.head(gate)) is not None:
                     self._meet(queue, task)
                     self._give_turn(queue, task, gate, head[0])
@@ -213,7 +214,11 @@ class Limiter:
     def share(self, queue: MemoryQueue, count: int) -> int:
         """Return how many of so many messages are for those who take turns."""
         tasks = self._tasks[queue.name]
-        found = [first for task in tasks if (first := queue.lines.in_turn(task)[:1])]
+        found = [
+            first
+            for task in tasks
+            if self._is_open(queue, task) and (first := queue.lines.in_turn(task)[:1])
+        ]
         if not found:
             return 0
         best = min(first[0][0] for first in found)
@@ -239,13 +244,19 @@ class Limiter:
                 misses += 1
         return got
 
+    def _is_open(self, queue: MemoryQueue, task: str) -> bool:
+        """Whether all gates of a task whose keys take turns have room."""
+        for name in self._names(task, "", self._limits.spec(task)):
+            if self._gate(name).is_shut:
+                self._shut[queue.name, task] = self._gate(name)
+                return False
+        return True
+
     def _next(self, queue: MemoryQueue, task: str) -> str | None:
         """Return the next id of a task; None: there is none to be had; "": not this turn."""
         spec, lines = self._limits.spec(task), queue.lines
-        for name in self._names(task, "", spec):
-            if self._gate(name).is_shut:
-                self._shut[queue.name, task] = self._gate(name)
-                return None
+        if not self._is_open(queue, task):
+            return None
         first = lines.in_turn(task)[:1]
         if not first:
             return None
@@ -295,10 +306,15 @@ class Limiter:
                 lines.retry[name] = 0 if gate is None else gate.again_ms(self._now_ms)
             else:
                 lines.retry.pop(name, None)
+            if name[0] != "r":
+                self._limits.note_waiting(name, queue.name, waits=name in lines.lines)
         seen = {*self._tasks[queue.name], *(t for q, t in self._shut if q == queue.name)}
         for task in [t for t in lines.turn if t in seen or f"F{t}" in lines.retry]:
             gate = self._shut.get((queue.name, task))
-            if not lines.in_turn(task):
+            has_turns = bool(lines.in_turn(task))
+            if gate is not None and gate.pace is None:
+                self._limits.note_waiting(gate.name, queue.name, waits=has_turns)
+            if not has_turns:
                 lines.retry.pop(f"F{task}", None)
             elif task in seen:
                 lines.retry[f"F{task}"] = 0 if gate is None else gate.again_ms(self._now_ms)

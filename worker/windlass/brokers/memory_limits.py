@@ -99,9 +99,9 @@ class Lines:
         return now, soon, math.ceil(min(later, default=0))
 
     def clear(self) -> None:
-        """Forget all that waits."""
-        for place in (self.blocked, self.lines, self.retry, self.turns):
-            place.clear()
+        """Forget all that waits; that lines are empty, a fetch finds out."""
+        self.blocked.clear()
+        self.lines.clear()
 
     def in_turn(self, task: str) -> list[tuple[int, int, str]]:
         """Return (level, turn, line) of a task's keys that wait for their turn, the next first."""
@@ -122,6 +122,7 @@ class MemoryLimits:
         specs: Task -> what holds.
         holds: Id -> its slots.
         used: Gate -> slots in use.
+        waiting: Gate -> queues in which messages wait for a slot of it.
         tokens_from: Gate of a rate -> time from which the next token is counted, ms.
     """
 
@@ -131,6 +132,7 @@ class MemoryLimits:
         self.specs: dict[str, Spec] = {}
         self.holds: dict[str, Hold] = {}
         self.used: dict[str, int] = {}
+        self.waiting: dict[str, set[str]] = {}
         self.tokens_from: dict[str, float] = {}
 
     @property
@@ -190,13 +192,26 @@ class MemoryLimits:
             lines.is_full = False
             self._store.queue(queue).wakes += 1
 
+    def note_waiting(self, gate: str, queue: str, *, waits: bool) -> None:
+        """Note that messages of a queue wait for a slot of a gate, or do not."""
+        if waits:
+            self.waiting.setdefault(gate, set()).add(queue)
+        elif gate in self.waiting:
+            self.waiting[gate].discard(queue)
+            if not self.waiting[gate]:
+                del self.waiting[gate]
+
     def _open(self, gates: set[str]) -> None:
-        for queue in self._store.queues.values():
-            for gate in gates:
+        for gate in gates:
+            for name in tuple(self.waiting.get(gate, ())):
+                queue = self._store.queue(name)
                 turns = f"F{gate[1:]}" if gate[0] == "c" else gate
-                for waiting in {gate, turns} & queue.lines.retry.keys():
-                    queue.lines.retry[waiting] = 0
+                found = {gate, turns} & queue.lines.retry.keys()
+                queue.lines.retry.update(dict.fromkeys(found, 0))
+                if found:
                     queue.wakes += 1
+                else:
+                    self.note_waiting(gate, name, waits=False)
 
     def sweep(self, name: str) -> int:
         """Put limits right after an accident. Returns how many messages let go of slots."""

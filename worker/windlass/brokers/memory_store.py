@@ -273,7 +273,8 @@ class MemoryStore:
             queue = self.queue(name)
             cap = self.cap(queue, max_deliveries)
             moved = memory_deaths.reap(self, queue, worker, cap, lost_result)
-            self.limits.sweep(name)
+            if moved:
+                self.limits.sweep(name)
             self.changed.notify_all()
         return moved
 

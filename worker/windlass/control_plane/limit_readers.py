@@ -158,8 +158,14 @@ class _RedisReader:
         except DecodeError:
             return None
         q = self._keys.queue(envelope.queue)
-        reads = [packed("HEXISTS", q.leased, message_id), packed("HGET", q.blocked, message_id)]
-        is_leased, place = self._links.call(reads)
+        reads = [
+            packed("HEXISTS", q.leased, message_id),
+            packed("HGET", q.blocked, message_id),
+            packed("SISMEMBER", q.condemned, message_id),
+        ]
+        is_leased, place, is_revoked = self._links.call(reads)
+        if is_revoked:
+            return None
         here = Standing(envelope.queue, envelope.task, key_of(raw) or "", bool(is_leased))
         if place is None:
             return here

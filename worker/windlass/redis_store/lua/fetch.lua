@@ -155,6 +155,10 @@ for pass = 1, 2 do
       if limiter_ then
         local more, size = limiter_.serve(limited[q], room - got, max_bytes - bytes, unpack(taken[q]))
         got, bytes = got + more, bytes + size
+        -- Those who take turns have left some of it.
+        if kept > 0 and got < room then
+          got = got + take(q, room - got, taken[q][1], taken[q][2], limited[q])
+        end
       end
       total, dry[q] = total + got, got < room
     end
@@ -183,9 +187,11 @@ for q = 0, nq - 1 do
     nudge = other
   end
   if caps[q] then
-    local at = close_queue(caps[q], key(q, 16), #taken[q][1], now)
-    local waits = total < want and redis.call('EXISTS', unpack(KEYS, FIRST + q * PER, FIRST + q * PER + 9))
-    if waits and waits > 0 then soonest(at) end
+    local at, other = close_queue(caps[q], key(q, 16), #taken[q][1], now)
+    nudge = nudge or other
+    local waits = at and total < want and -redis.call('SCARD', key(q, 20)) or 0
+    for level = 0, at and total < want and 9 or -1 do waits = waits + redis.call('LLEN', key(q, level)) end
+    if waits > 0 then soonest(at) end
   end
   -- With nothing left to take, wake tokens mean nothing; whatever comes next pushes a new one.
   if total == 0 and want > 0 and drops > 0 and wait_ms > 0 then

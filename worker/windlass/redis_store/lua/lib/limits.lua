@@ -36,7 +36,7 @@ local function queue_gate(record, stats, leased, now, idle)
 end
 
 -- close_queue(gate, stats, n, now): note that n were taken; returns when the next may be, nil if that
--- is told by whoever frees a slot.
+-- is told by whoever frees a slot; and whether another worker should look.
 local function close_queue(gate, stats, n, now)
   if gate.rate and n > 0 then
     gate.rate.taken = n
@@ -44,7 +44,7 @@ local function close_queue(gate, stats, n, now)
   end
   if n < gate.may then return nil end
   if gate.rate and n >= gate.rate.may then return next_token(gate.rate) end
-  if n < gate.room then return now + AGAIN_MS end
+  if n < gate.room then return n == 0 and now + AGAIN_MS or nil, true end
   redis.call('HSET', stats, 'full', '1')
   return nil
 end
@@ -325,21 +325,6 @@ local function limiter(now, messages, attempts, limits, holds, gates, idle, spin
     end
   end
 
-  -- How many of n messages are for those who take turns: all if they are of a better level than what
-  -- is ready, half if of the same.
-  function L.share(Q, n)
-    if #Q.tasks == 0 then return 0 end
-    local best, level = 10, 0
-    while level < 10 and redis.call('EXISTS', Q.ready[level + 1]) == 0 do level = level + 1 end
-    for _, fair in ipairs(Q.tasks) do
-      local first = redis.call('ZRANGEBYSCORE', Q.turns, fair.first, '(' .. fair.first + CLASS,
-        'WITHSCORES', 'LIMIT', 0, 1)[2]
-      if first then best = math.min(best, math.floor((tonumber(first) - fair.first) / LEVEL)) end
-    end
-    if best > level or best == 10 then return 0 end
-    return best < level and n or math.floor((n + spin % 2) / 2)
-  end
-
   -- Whether all gates of a fair task have room; else it is noted which has not.
   local function is_open(fair)
     local names = names_of(fair.task, '', spec_of(fair.task))
@@ -351,6 +336,21 @@ local function limiter(now, messages, attempts, limits, holds, gates, idle, spin
       end
     end
     return true
+  end
+
+  -- How many of n messages are for those who take turns: all if they are of a better level than what
+  -- is ready, half if of the same.
+  function L.share(Q, n)
+    if #Q.tasks == 0 then return 0 end
+    local best, level = 10, 0
+    while level < 10 and redis.call('EXISTS', Q.ready[level + 1]) == 0 do level = level + 1 end
+    for _, fair in ipairs(Q.tasks) do
+      local first = is_open(fair) and redis.call('ZRANGEBYSCORE', Q.turns, fair.first, '(' .. fair.first + CLASS,
+        'WITHSCORES', 'LIMIT', 0, 1)[2]
+      if first then best = math.min(best, math.floor((tonumber(first) - fair.first) / LEVEL)) end
+    end
+    if best > level or best == 10 then return 0 end
+    return best < level and n or math.floor((n + spin % 2) / 2)
   end
 
   -- The lines whose turn it is, all of one level and turn: names, score; nil when there is none.
