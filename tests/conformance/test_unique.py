@@ -357,6 +357,16 @@ def test_an_id_that_has_ended_is_not_run_again_while_its_outcome_is_kept(broker:
     assert broker.enqueue([message, make_message(id="b", queue="q")]) == [False, True]
 
 
+def test_an_id_that_may_be_here_again_is_known_by_its_lock_too(broker: Any) -> None:
+    message = make_unique("a")
+    message.once = True
+    assert broker.enqueue_unique([message]) == [new("a")]
+    (run,) = take(broker)
+    settle(broker, done(run))
+
+    assert broker.enqueue_unique([message]) == [Claimed("a")]
+
+
 def test_an_id_with_an_outcome_that_ends_nothing_is_sent(brokers: Sample) -> None:
     brokers.results.store_raw("a", PENDING.payload, 0)
     message = make_message(id="a", queue="q")
@@ -366,6 +376,25 @@ def test_an_id_with_an_outcome_that_ends_nothing_is_sent(brokers: Sample) -> Non
 
 
 # -- many
+
+
+async def test_the_async_twin_gives_the_same_answers(brokers: Sample) -> None:
+    broker = brokers.broker
+    waits = wait_for(["a"], release("body", hole=body_hole(1)), id_="body")
+    message = member("a", waits.then(0))
+    message.unique = make_unique("a").unique
+    broker.enqueue([], continuations=[waits])
+
+    assert await broker.aenqueue_unique([message]) == [new("a")]
+    assert await broker.aenqueue_unique([make_unique("b"), make_unique("c", key="t:c")]) == [
+        HELD,
+        new("c"),
+    ]
+    replacing = make_unique("d", on_duplicate="replace", queue="elsewhere")
+    assert await broker.aenqueue_unique([replacing], result_for=lambda _: GONE) == [new("d")]
+    assert sorted(each.id for each in take(broker)) == ["body", "c"]
+    assert brokers.results.get_raw("a") == GONE.payload
+    await broker.aclose()
 
 
 def test_many_are_sent_in_one_call_and_answered_in_order(broker: Any) -> None:

@@ -86,6 +86,8 @@ class MemoryLocks:
         store, lock = self._store, self.held.get(unique.key)
         if message.id in store.messages or store.results.has_ended(message.id):
             return Claimed(message.id)
+        if message.once and lock is not None and lock.id == message.id:
+            return Claimed(message.id)
         state = None if lock is None else self._state(lock)
         if unique.until in _MERGING:
             return self._merge(index, message, unique, lock, state, tails)
