@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cluster_report import objects_of, report_of
 from operator_release import EXAMPLES, Application, Images, Release
 from windlass_cluster.namespace import Namespace, fresh_namespace
@@ -59,6 +61,8 @@ class Stage:
         with self._stack:
             try:
                 scene(self)
+            except pytest.skip.Exception:
+                raise
             except BaseException as failed:
                 for namespace in self._namespaces:
                     failed.add_note(f"{namespace.describe_failure()}\n{objects_of(namespace)}")

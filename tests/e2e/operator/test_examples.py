@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from operator_release import EXAMPLES, Application
+from operator_release import EXAMPLES
 from side_by_side import Stage, side_by_side
 from windlass_cluster.commands import wait_until
 
@@ -144,15 +144,19 @@ def test_06_kubectl_scale_and_an_hpa_decide(stage: Stage) -> None:
     sums.apply_file(EXAMPLES / "06-manual-hpa" / "hpa.yaml")
     # Its minimum counts without any metric.
     sums.wait_replicas("sums", 3, timeout_s=90)
-    if stage.has_metrics:
-        _scaled_by_load(sums)
     sums.namespace.kubectl("delete", "hpa/sums")
     sums.namespace.kubectl("scale", "wp/sums", "--replicas=0")
     sums.wait_replicas("sums", 0, timeout_s=90)
 
 
-def _scaled_by_load(sums: Application) -> None:
+@pytest.mark.long  # and of no use where other work leaves its pods no processor to use
+@side_by_side
+def test_06_hpa_scales_by_load(stage: Stage) -> None:
     """The HPA reads the CPU of the pool's pods by status.selector, and writes the scale."""
+    if not stage.has_metrics:
+        pytest.skip("nothing measures pods here")
+    sums = stage.example("06-manual-hpa", "queue.yaml", "hpa.yaml")
+    sums.wait_replicas("sums", 3, timeout_s=90)
     sums.start(
         "load",
         """
@@ -170,4 +174,3 @@ def _scaled_by_load(sums: Application) -> None:
     assert metric["resource"]["current"]["averageUtilization"] > 0
     conditions = {one["type"]: one["status"] for one in status["conditions"]}
     assert conditions["ScalingActive"] == "True"
-    sums.namespace.kubectl("delete", "pod/load", "--grace-period=1", "--timeout=60s")
