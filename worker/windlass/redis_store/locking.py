@@ -130,7 +130,8 @@ class Claims:
             now, message.queue, message.priority, message.id, due_spec(message, now),
             expires_spec(message), tail, unique.key, unique.until, unique.period_ms,
             unique.max_wait_ms, unique.on_duplicate, int(is_again or message.once), ask.queue,
-            holder, int(self._tails is not None), *result_args(outcome), keys.done_prefix, *part_args,
+            holder, int(self._tails is not None), *result_args(outcome), keys.done_prefix,
+            *part_args,
         )  # fmt: skip
         return outcome_script("enqueue_unique", keys).command(touched, args)
 
