@@ -339,13 +339,13 @@ class LimitsDriver(Driver):
             for queue in QUEUES:
                 changes = {"paused": False, "rate_limit": None, "max_concurrency": None}
                 write_record(sample.broker, queue, **changes)
+        request = FetchRequest(worker_id="w1", queues=QUEUES, want=50, lease_ms=LEASE_MS)
         for _ in range(400):
             self.now += 700
             for sample in self.samples:
                 sample.at(self.now)
             for queue in QUEUES:
                 self.both(lambda broker, queue=queue: broker.reap(queue, "w2"))
-            request = FetchRequest(worker_id="w1", queues=QUEUES, want=50, lease_ms=LEASE_MS)
             fetched = self.both(lambda broker: broker.exchange([], request)[1])
             ends = [done(delivery) for delivery in fetched.deliveries]
             self.both(lambda broker, ends=ends: broker.exchange(ends, None)[0])

@@ -16,6 +16,7 @@ from windlass.control_plane.dead_letters import list_dead, purge_dead, replay, s
 from windlass.control_plane.dead_selection import Selection, select
 from windlass.control_plane.depth import list_queues, read_depths
 from windlass.control_plane.heartbeats import WorkerStatus, beat
+from windlass.control_plane.limits import set_limits, unset_limits
 from windlass.control_plane.parking import ParkLimits
 from windlass.control_plane.queue_record import write_record
 from windlass.control_plane.set_aside import read_set_aside
@@ -36,6 +37,19 @@ def call_every_script(broker: RedisBroker) -> None:
     use_results(broker)
     use_outbox(broker)
     use_control_plane(broker)
+    use_limits(broker)
+
+
+def use_limits(broker: RedisBroker) -> None:
+    """A task that runs once at a time: what waits for its slot, and what frees it."""
+    set_limits(broker, "tests.alone", max_concurrency=1)
+    broker.enqueue([make_message("tests.alone", id=id_, queue="alone") for id_ in ("one", "two")])
+    (one,) = fetch(broker, queues=("alone",)).deliveries
+    settle(broker, done(one))
+    broker.sweep_limits("alone")
+    unset_limits(broker, "tests.alone")
+    (two,) = fetch(broker, queues=("alone",)).deliveries
+    settle(broker, done(two))
 
 
 def use_messages(broker: RedisBroker) -> None:
