@@ -9,7 +9,7 @@ import pytest
 
 from side_by_side import Stage, side_by_side
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 TASKS, SECONDS = 12, 0.3
 _QUEUE: dict[str, Any] = {
