@@ -90,6 +90,7 @@ def test_a_lease_knows_its_end_and_a_revoke_beside_it(brokers: Sample) -> None:
     brokers.at(NOW + LEASE_MS + 1)
 
     assert (facts.stage, facts.lease_ms) == (Stage.LEASED, NOW + LEASE_MS)
+    assert facts.lease_worker == "w1"
     assert causes(facts) == [Cause.REVOKED, Cause.LEASED]
     assert causes(facts_of(brokers, "a")) == [Cause.REVOKED, Cause.LEASE_EXPIRED]
 

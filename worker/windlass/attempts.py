@@ -62,6 +62,12 @@ class Raised(msgspec.Struct, frozen=True, array_like=True, gc=False):
     retries: int = 0
 
 
+def node_of(worker_id: str) -> str:
+    """Return the node name in a worker's id, the id itself where it has none."""
+    parts = worker_id.rsplit("-", 2)
+    return parts[0] if len(parts) == 3 else worker_id
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One remembered attempt. Times are the broker's, milliseconds since the epoch; 0: not known.
 
@@ -98,8 +104,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     @property
     def node(self) -> str:
         """Node name of the worker, "" where it is not known."""
-        parts = self.worker.rsplit("-", 2)
-        return parts[0] if len(parts) == 3 else self.worker
+        return node_of(self.worker)
 
     def encode(self) -> bytes:
         """Return one line of JSON, an object that is not empty."""

@@ -79,7 +79,7 @@ def ask_why(app: Windlass, message_id: str, timeout_s: float = 1.0) -> Why:
     facts = read_facts(app.broker, message_id)
     facts = msgspec.structs.replace(facts, outcome=_outcome(app, message_id))
     if _may_be_held(facts):
-        facts = msgspec.structs.replace(facts, holder=_holder(app, message_id, timeout_s))
+        facts = msgspec.structs.replace(facts, holder=_holder(app, facts, timeout_s))
     is_over = facts.outcome is not None and facts.outcome.state in READY_STATES
     if facts.stage is Stage.UNKNOWN and is_over:
         facts = msgspec.structs.replace(facts, stage=Stage.DONE)
@@ -139,11 +139,12 @@ def _outcome(app: Windlass, message_id: str) -> Outcome | None:
     )
 
 
-def _holder(app: Windlass, message_id: str, timeout_s: float) -> Holder | None:
-    """Ask the workers which of them has it."""
-    answers = Inspect(app, timeout=timeout_s).ask("query_task", ids=[message_id]) or {}
-    for node, tasks in answers.items():
-        found: Any = tasks.get(message_id) if isinstance(tasks, dict) else None
+def _holder(app: Windlass, facts: Facts, timeout_s: float) -> Holder | None:
+    """Ask the worker that leased it, or all of them where that is not known."""
+    meant = [facts.lease_worker] if facts.lease_worker else None
+    asked = Inspect(app, meant, timeout_s).ask("query_task", ids=[facts.id])
+    for node, tasks in (asked or {}).items():
+        found: Any = tasks.get(facts.id) if isinstance(tasks, dict) else None
         if isinstance(found, list) and len(found) == 2 and isinstance(found[1], dict):
             started = found[1].get("time_start")
             return Holder(

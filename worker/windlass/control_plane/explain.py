@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from windlass.attempts import node_of
 from windlass.control_plane.explain_queue import closed_reasons, limit_reasons, queue_reasons
 from windlass.control_plane.spans import age, moment
 from windlass.control_plane.why_facts import Facts, Outcome
@@ -133,9 +134,9 @@ def _leased(facts: Facts) -> Iterator[Reason]:
     else:
         yield Reason(
             cause=Cause.LEASED,
-            text="A worker has it, and none said in time that it is the one. Its lease is good "
-            f"until {moment(facts.lease_ms)}; a worker that is gone does not renew it.",
-            facts={"lease_ms": facts.lease_ms},
+            text=f"{_owner(facts)} has it, and did not say in time whether it runs. Its lease is "
+            f"good until {moment(facts.lease_ms)}; a worker that is gone does not renew it.",
+            facts={"lease_ms": facts.lease_ms, "worker": facts.lease_worker},
         )
 
 
@@ -147,10 +148,16 @@ def _lease_expired(facts: Facts) -> Reason:
         then = "No worker serves its queue: it is handed out again as soon as one does."
     return Reason(
         cause=Cause.LEASE_EXPIRED,
-        text=f"The worker that had it has not renewed its lease since {moment(facts.lease_ms)} "
+        text=f"{_owner(facts)} had it and has not renewed its lease since {moment(facts.lease_ms)} "
         f"({ago} ago): it was killed, or hangs. {then}",
-        facts={"lease_ms": facts.lease_ms},
+        facts={"lease_ms": facts.lease_ms, "worker": facts.lease_worker},
     )
+
+
+def _owner(facts: Facts) -> str:
+    """Name the worker of the lease, by its node."""
+    node = node_of(facts.lease_worker)
+    return f"Worker {node}" if node else "A worker"
 
 
 def _dead(facts: Facts) -> Iterator[Reason]:

@@ -85,6 +85,7 @@ class Facts(msgspec.Struct, kw_only=True, frozen=True):
         ahead: Messages of its queue that are to be handed out before it; None where it is in no
             line, `MOST_AHEAD` or more where it was not found.
         lease_ms: Until when the worker that has it owns it.
+        lease_worker: Id of that worker.
         parked_ms: When it was parked.
         blocked: Limits without room for it, of its task, its key and its queue.
         waits_for: The continuation that will send it.
@@ -105,6 +106,7 @@ class Facts(msgspec.Struct, kw_only=True, frozen=True):
     is_revoked: bool = False
     ahead: int | None = None
     lease_ms: int = 0
+    lease_worker: str = ""
     parked_ms: int = 0
     blocked: tuple[BlockedBy, ...] = ()
     obituary: Obituary | None = None

@@ -55,6 +55,7 @@ class _Place(NamedTuple):
     record: QueueRecord
     due_ms: int = 0
     lease_ms: int = 0
+    lease_worker: str = ""
     parked_ms: int = 0
     leased: int = 0
     ahead: int | None = None
@@ -107,6 +108,7 @@ def _with_place(
         queue=Queue(name=name, record=place.record, workers=serving, leased=place.leased),
         ahead=place.ahead,
         lease_ms=place.lease_ms,
+        lease_worker=place.lease_worker,
         parked_ms=place.parked_ms,
         blocked=tuple(why_blocked(broker, facts.id)) if place.stage in _LIMITED else (),
         obituary=_obituary(broker, name, facts.id) if place.stage is Stage.DEAD else None,
@@ -178,14 +180,16 @@ def _place(broker: RedisBroker | MemoryBroker, message: Message) -> _Place:
     ahead = None
     if stage is Stage.QUEUED:
         ahead = sum(longer) + (MOST_AHEAD if at is None else at)
-    lease_ms = 0
+    until, grant = b"0", b""
     if token is not None:
-        lease_ms = int(float(broker.links.call([packed("ZSCORE", q.leases, token)])[0] or 0))
+        reads = [packed("ZSCORE", q.leases, token), packed("HGET", q.grants, token)]
+        until, grant = broker.links.call(reads)
     return _Place(
         stage,
         record_of(record),
         due_ms=int(float(due or 0)),
-        lease_ms=lease_ms,
+        lease_ms=int(float(until or 0)),
+        lease_worker=(grant or b"").partition(b"\n")[0].decode(errors="replace"),
         parked_ms=int((parked or b"0").partition(b":")[0]),
         leased=leased,
         ahead=ahead,
@@ -213,7 +217,7 @@ def _place_in_memory(broker: MemoryBroker, message: Message) -> _Place:
         stage = store.stage(id_)
         if stage is Stage.LEASED:
             grant = queue.grants[queue.leased[id_]]
-            return _Place(stage, record, lease_ms=grant.deadline_ms)
+            return _Place(stage, record, lease_ms=grant.deadline_ms, lease_worker=grant.worker)
         if stage is Stage.SCHEDULED:
             member = f"{level}{id_}"
             due_ms = next((at for at, kept in queue.scheduled if kept == member), 0)
