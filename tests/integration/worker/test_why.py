@@ -57,7 +57,7 @@ def test_from_an_empty_cluster_to_its_end(app, start_worker, marks):
     assert worker.is_alive
 
 
-def test_a_paused_queue_a_later_time_and_an_expiry(app, start_worker):
+def test_a_paused_queue_a_later_time_an_expiry_and_a_failure(app, start_worker):
     start_worker("-c", "1")
     write_record(app.broker, "default", paused=True)
     waits = app.send_task("worker_tasks.add", [1, 2])
@@ -69,13 +69,12 @@ def test_a_paused_queue_a_later_time_and_an_expiry(app, start_worker):
     waits.get(timeout=10)
     assert causes(app, later) == [Cause.SCHEDULED, Cause.EXPIRES]
 
-
-def test_a_task_that_no_worker_knows_until_one_does(app, start_worker):
-    start_worker("-c", "1")
-    unknown = app.send_task("worker_tasks.not_there", [1])
-
-    becomes(app, unknown, Cause.NO_WORKER_KNOWS_IT)
-    assert "'worker_tasks.not_there'" in app.control.why(unknown.id).reasons[0].text
+    fails = app.send_task("worker_tasks.cannot")
+    with pytest.raises(ValueError, match="cannot"):
+        fails.get(timeout=10)
+    (reason,) = app.control.why(fails.id).reasons
+    assert reason.cause is Cause.FAILED
+    assert "ValueError: cannot" in reason.text
 
 
 @pytest.mark.parametrize("of", ["queue default", "worker_tasks.hold"])
@@ -131,17 +130,6 @@ def test_crashes_are_attempts_and_end_in_a_dead_letter(app, start_worker, marks)
     assert {attempt.signal for attempt in why.attempts[:2]} == {"SIGKILL"}
 
 
-def test_a_failure_says_what_it_was(app, start_worker):
-    start_worker("-c", "1")
-    fails = app.send_task("worker_tasks.cannot")
-    with pytest.raises(ValueError, match="cannot"):
-        fails.get(timeout=10)
-
-    (reason,) = app.control.why(fails.id).reasons
-    assert reason.cause is Cause.FAILED
-    assert "ValueError: cannot" in reason.text
-
-
 def test_a_task_acknowledged_at_its_start_is_found_with_its_worker(app, start_worker, marks):
     start_worker("-c", "1", "-n", NODE)
     early = app.send_task("worker_tasks.hold_early", ["a"])
@@ -195,6 +183,7 @@ def test_queues_name_what_no_worker_knows(app, start_worker, server):
     unknown = [app.send_task(f"worker_tasks.new_{n}", [1]) for n in (1, 1, 2)]
     for result in unknown:
         becomes(app, result, Cause.NO_WORKER_KNOWS_IT)
+    assert "'worker_tasks.new_1'" in app.control.why(unknown[0].id).reasons[0].text
     command = [sys.executable, "-m", "windlass", "-b", server.url, "queues"]
 
     table, parked, as_json = (
