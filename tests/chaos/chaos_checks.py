@@ -170,7 +170,7 @@ def runs_have_causes(found: History, terms: Terms) -> Iterator[Finding]:
             elif call.what == "early":
                 text = f"{id_}: acknowledged at start, and run by {one.worker} and {two.worker}"
                 yield Finding("run-twice", text)
-            elif not _is_explained(found, before, after, terms):
+            elif not cause_of(found, before, after, terms):
                 text = (
                     f"{id_} ({call.what}): run by {one.worker} from {one.at:.3f} to "
                     f"{before.end_at:.3f}, and again by {two.worker} at {two.at:.3f}, and nothing "
@@ -183,18 +183,20 @@ def runs_have_causes(found: History, terms: Terms) -> Iterator[Finding]:
 _HARMLESS = frozenset({"clock", "cordon"})
 
 
-def _is_explained(found: History, before: Run, after: Run, terms: Terms) -> bool:
+def cause_of(found: History, before: Run, after: Run, terms: Terms) -> str:
+    """What made a message run again: a kind of fault, a task that killed its process, or ""."""
     call = found.calls[before.start.n]
     if call.what in KILLERS:
-        return True  # it kills its process itself
+        return "the task itself"
     # What was leased before its worker was frozen may begin after that, and after the second run.
     since = min(before.start.at, after.start.at) - terms.lease_s
     worker = before.start.worker
-    return _was_killed_by_a_task(found, worker, since, after.start.at) or any(
-        fault.at <= after.start.at and fault.until >= since
-        for fault in found.faults
-        if fault.target in (worker, "*") and fault.what not in _HARMLESS
-    )
+    for fault in reversed(found.faults):  # the last before the second run
+        is_there = fault.at <= after.start.at and fault.until >= since
+        if is_there and fault.target in (worker, "*") and fault.what not in _HARMLESS:
+            return fault.what
+    is_killed = _was_killed_by_a_task(found, worker, since, after.start.at)
+    return "a neighbour" if is_killed else ""
 
 
 def was_sent_again(found: History, before: Run, after: Run) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from chaos_audit import Verdict
-from chaos_checks import was_sent_again
+from chaos_checks import cause_of, was_sent_again
 from chaos_history import History
 from chaos_limits import busiest_second, counted_runs, most_at_once
 from chaos_workload import LIMITS
@@ -48,8 +48,9 @@ def figures(plan: Plan, verdict: Verdict, logs: str) -> dict[str, Any]:
             sum(a.start.retries == b.start.retries for a, b in pairwise(runs))
             for runs in found.by_id.values()
         ),
+        "causes_of_second_runs": _causes(plan, found),
+        "handed_back_unharmed": logs.count('"event":"task_handed_back"'),
         "most_deliveries": max((s.deliveries for s in again), default=0),
-        "handed_back_then_run": sum(s.handbacks > 0 for s in starts),
         "outcomes": sum(len(seen) > 0 for seen in found.seen.values()),
         "dead_letters": dict(Counter(d.reason for d in found.dead.values())),
         "early_without_outcome": sum(found.outcome(c.id) is None for c in early),
@@ -73,6 +74,18 @@ def figures(plan: Plan, verdict: Verdict, logs: str) -> dict[str, Any]:
 def _span(found: History) -> float:
     times = [run.start.at for run in found.runs.values()]
     return round(max(times) - min(times), 1) if times else 0.0
+
+
+def _causes(plan: Plan, found: History) -> dict[str, int]:
+    """What made messages run again -> how often."""
+    causes: Counter[str] = Counter()
+    for runs in found.by_id.values():
+        for before, after in pairwise(runs):
+            if before.start.retries == after.start.retries:
+                cause = cause_of(found, before, after, plan.terms)
+                is_again = not cause and was_sent_again(found, before, after)
+                causes["sent again" if is_again else cause or "UNKNOWN"] += 1
+    return dict(causes.most_common())
 
 
 def _limits(found: History) -> dict[str, str]:
@@ -131,6 +144,7 @@ def _text(facts: dict[str, Any], verdict: Verdict) -> str:
     lines += ["", "| limited | used at most |", "|---|---|"]
     lines += [f"| {name} | {text} |" for name, text in facts["limits"].items()]
     lines += ["", f"Calls by kind: {_pairs(facts['by_kind'])}"]
+    lines += [f"Second runs by cause: {_pairs(facts['causes_of_second_runs'])}"]
     lines += [f"Dead letters by reason: {_pairs(facts['dead_letters'])}", ""]
     if not verdict.findings:
         return "\n".join([*lines, "Every promise was kept.", ""])

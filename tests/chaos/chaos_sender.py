@@ -24,7 +24,7 @@ _BATCH = 50
 _PAGE = 500
 _BULK = frozenset(
     {"plain", "nap", "long", "early", "dies", "poison", "fatal", "reject", "fail", "retry",
-     "rated", "few", "keyed", "narrow"}
+     "rated", "few", "keyed", "narrow", "link", "delay"}
 )  # fmt: skip
 
 
@@ -153,7 +153,7 @@ class Sender:
             "retry": [call.n, call.size, call.delay_s],
             "early": [call.n, call.ms],
         }
-        is_work = call.what in ("plain", "nap", "long", "roll", "narrow")
+        is_work = call.what in ("plain", "nap", "long", "roll", "narrow", "link", "delay")
         name = "work" if is_work else others.get(call.what, call.what)
         given = args.get(call.what, [call.n])
         if name in ("work", "rated", "few", "keyed"):
@@ -163,6 +163,10 @@ class Sender:
             signature = self._keyed.s(*given, call.key)
         if call.what == "fail":
             signature.link_error(self._after("mourn", call.n))
+        if call.what == "link":
+            signature.link(self._after("follow", call.n))
+        if call.what == "delay":
+            signature = signature.set(countdown=call.delay_s)
         return signature.set(task_id=call.id, queue=call.queue, priority=call.priority)
 
     def _after(self, role: str, n: int) -> Any:
@@ -184,15 +188,11 @@ class Sender:
         if call.what == "unique":
             found = self._unique.s(n, "work", call.ms, call.key).set(queue="main").apply_async()
             return [found.id]
-        work = self._work(n, "work", call.ms).set(task_id=call.id, priority=call.priority)
-        if call.what == "link":
-            work.link(self._after("follow", n))
-        if call.delay_s:
-            work = work.set(countdown=call.delay_s)
-        handle = work.apply_async()
-        if call.what == "revoke":
-            self._patiently(handle.revoke)
-            self._book.write(Revoked(at=now(), n=n))
+        assert call.what == "revoke"
+        later = {"task_id": call.id, "priority": call.priority, "countdown": call.delay_s}
+        handle = self._work(n, "work", call.ms).set(**later).apply_async()
+        self._patiently(handle.revoke)
+        self._book.write(Revoked(at=now(), n=n))
         return [call.id]
 
     def _send_burst(self, calls: Sequence[Call]) -> None:
