@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -124,6 +125,28 @@ def test_debounced_and_throttled_calls_come_to_one_message(app: Windlass) -> Non
     assert index.delay(1, 1).id == index.delay(1, 2).id != index.delay(2, 1).id
     assert refresh.apply_async((1,), unique_key="x{0}").id != refresh.delay(1).id
     assert index.delay(1, 3).stage is Stage.SCHEDULED
+
+
+def test_a_message_that_takes_newer_arguments_is_signed_for_its_own_id(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("k1:" + "s" * 44 + "\n")
+    url = f"memory://{uuid4()}"
+    with Windlass(
+        "signed",
+        broker=url,
+        backend=url,
+        message_signing="require",
+        message_signing_keys=str(keys),
+    ) as app:
+
+        @app.task(throttle=0.001, unique_key=["doc"])
+        def index(doc: int, version: int) -> int:
+            return version
+
+        first = index.delay(1, 1)
+        assert index.delay(1, 2).id == first.id
+        with start_worker(app):
+            assert first.get(timeout=10) == 2
 
 
 def test_options_of_a_call_take_the_place_of_the_tasks(app: Windlass) -> None:
