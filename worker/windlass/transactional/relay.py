@@ -148,12 +148,13 @@ class Relay:
         while not self._stopping.is_set():
             try:
                 step = self.run_once()
-                pause_s = 0.0 if step.is_full else self._interval_s
             except Exception as error:  # the broker's, or whatever the database's driver raises
                 _log.warning(events.OUTBOX_RELAY_FAILED, error=str(error))
-                pause_s = min(_LONGEST_PAUSE_S, max(pause_s, self._interval_s) * 2)
+                pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
                 self._stopping.wait(pause_s)
-            self._woken.wait(pause_s)
+                continue
+            pause_s = self._interval_s
+            self._woken.wait(0.0 if step.is_full else pause_s)
             self._woken.clear()
 
     def wake(self) -> None:

@@ -88,12 +88,14 @@ class DjangoStore:
         oldest = _rows().filter(is_free, set_aside=None).order_by("position")
         until_ms = now_ms + round(claim_s * 1000)
         with db.transaction.atomic(using=oldest.db):
-            if db.connections[oldest.db].features.has_select_for_update_skip_locked:
+            connection = db.connections[oldest.db]
+            if connection.features.has_select_for_update_skip_locked:
                 oldest = oldest.select_for_update(skip_locked=True)
-                chosen: Any = list(oldest.values_list("position", flat=True)[:limit])
-            else:
-                # SQLite has one writer: it begins as one, or it would have to wait for itself.
-                chosen = oldest.values("position")[:limit]
+            # SQLite has one writer: it begins as one, or it would have to wait for itself. Others
+            # (MySQL) take no limit in the condition of an update.
+            chosen: Any = oldest.values("position")[:limit]
+            if connection.vendor != "sqlite":
+                chosen = list(oldest.values_list("position", flat=True)[:limit])
             marked = _rows().filter(is_free, position__in=chosen)
             marked.update(claimed_by=holder, claimed_until_ms=until_ms)
             mine = _rows().filter(claimed_by=holder, set_aside=None).order_by("position")[:limit]
