@@ -12,6 +12,7 @@ from broker_state import FINAL, NOW, done, fetch, ids_of, lease, send, settle
 from builders import make_message
 from windlass.attempts import Attempt, Ending
 from windlass.brokers.base import Again, DeadEnd, Delivery, Park
+from windlass.control_plane import dead_selection
 from windlass.control_plane.dead_edit import (
     DeadLetterChangedError,
     NotEditableError,
@@ -207,6 +208,19 @@ def test_a_selection_is_replayed_oldest_first_up_to_a_limit(brokers: Sample) -> 
     assert (tally.matched, tally.done) == (3, 3)
     assert ids_of(fetch(broker)) == ["m0", "m1", "m2"]
     assert [letter.id for letter in list_dead(broker, "q")] == ["m3"]
+
+
+def test_a_selection_of_several_pages_is_replayed_whole(
+    broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_selection, "PAGE", 2)
+    for number, delivery in enumerate(lease(broker, *"abcdefg")):
+        settle(broker, bury(delivery) if number % 3 else dead_end(delivery))
+
+    tally = replay_selected(broker, "q", Selection(reason="undecodable"))
+
+    assert (tally.matched, tally.done) == (4, 4)
+    assert sorted(letter.id for letter in select(broker, "q", Selection())) == ["a", "d", "g"]
 
 
 def test_a_selection_is_purged(brokers: Sample) -> None:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from windlass.brokers.base import Again, Bury, Crashed, Done, HandBack, Park, StoredResult
+from windlass.attempts import Raised
+from windlass.brokers.base import (
+    Again,
+    Bury,
+    Crashed,
+    DeadEnd,
+    Done,
+    HandBack,
+    Park,
+    StoredResult,
+)
 from windlass.errors import TimeLimitExceeded, WorkerLostError
 from windlass.messages import Outgoing
 from windlass.results import codec
@@ -22,9 +33,9 @@ AGAIN = Outgoing(id="m", queue="q", tail=b"t", delay_ms=5)
 STORED = StoredResult(payload=b"r", ttl_ms=60)
 
 
-def settler(*, stores=True):
+def settler(*, stores=True, **options):
     clock = BrokerClock()
-    return Settler("w", ttl_ms=60, stores_results=stores, serializer="json", clock=clock)
+    return Settler("w", ttl_ms=60, stores_results=stores, serializer="json", clock=clock, **options)
 
 
 def entry(facts=None, **fields):
@@ -169,3 +180,38 @@ def test_message_whose_lease_was_lost_is_nobodys_business_here():
     scene = Scene(entry(is_lost=True))
 
     assert (scene.traffic.settlements, scene.traffic.unfenced) == ([], [])
+
+
+RAISED = Raised("ValueError", "no price for 'A7'", "Traceback ...", 2)
+
+
+@pytest.mark.parametrize(
+    ("keeps", "outcome", "reason"),
+    [
+        ({"q": {"failed"}}, Finished("FAILURE", dead_as="failed", raised=RAISED), "failed"),
+        ({"q": {"expired"}}, Finished("REVOKED", dead_as="expired"), "expired"),
+        ({}, Finished("FAILURE", dead_as="failed", raised=RAISED, keeps=True), "failed"),
+        ({"q": {"expired"}}, Finished("FAILURE", dead_as="failed", raised=RAISED), None),
+        ({"other": {"failed"}}, Finished("FAILURE", dead_as="failed", raised=RAISED), None),
+        ({"q": {"failed", "expired"}}, Finished("REVOKED"), None),
+        ({"q": {"failed", "expired"}}, Finished("SUCCESS"), None),
+    ],
+)
+def test_an_end_is_kept_where_queue_or_task_says_so(keeps, outcome, reason):
+    settled = settler(keeps=keeps).settle(entry(generation=1), outcome, 9.0)
+
+    assert settled.state == outcome.state
+    assert (settled.reason if isinstance(settled, DeadEnd) else None) == reason
+
+
+def test_texts_that_may_name_arguments_are_left_out_where_those_are_encrypted():
+    class Encrypting:
+        encrypts = True
+
+    outcome = Finished("FAILURE", dead_as="failed", raised=RAISED, keeps=True)
+    plain = settler().settle(entry(), outcome, 9.0)
+    hidden = settler(seals=Encrypting()).settle(entry(), outcome, 9.0)
+
+    assert (plain.detail, b"A7" in plain.attempt) == ("ValueError: no price for 'A7'", True)
+    assert (hidden.detail, b"A7" in hidden.attempt) == ("ValueError", False)
+    assert msgspec.json.decode(hidden.attempt)["retry"] == 2
