@@ -21,6 +21,7 @@ def test_a_step_of_a_chain_is_one_script_call(redis_server, monkeypatch):
     # Every ten milliseconds a fetch looks at the queues instead: how many that are depends on the
     # machine, so here it comes once.
     monkeypatch.setattr(traffic, "STEPS_S", 600.0)
+    monkeypatch.setattr(traffic, "FEW_STEPS_S", 600.0)
     url = redis_server.url
     with Windlass("steps", broker=url, backend=url, set_as_current=False) as app:
         add = app.task(name="add")(lambda x, y: x + y)

@@ -6,7 +6,7 @@ import pytest
 
 from traffic_road import Road, done, fetched
 from windlass.brokers.base import Delivery
-from windlass.runtime.traffic import NO_STEPS_S, STEPS_S
+from windlass.runtime.traffic import FEW_STEPS, FEW_STEPS_S, NO_STEPS_S, STEPS_S
 
 
 @pytest.fixture
@@ -33,16 +33,34 @@ def step(n=2):
     return fetched(Delivery(id=f"m{n}", queue="a", token=1, raw=b""), is_step=True)
 
 
+def run_steps(road, times):
+    for at in times:
+        assert end_step(road, at).step_only
+        road.answer(at, fetched=step())
+
+
 def test_after_a_look_at_the_queues_steps_need_none_for_a_moment(road):
     look(road, 10.0)
-    assert end_step(road, 10.001).step_only
-    road.answer(10.002, fetched=step())
-    assert end_step(road, 10.003).step_only
-    road.answer(10.004, fetched=step())
+    run_steps(road, [10.0 + 0.0005 * n for n in range(FEW_STEPS + 5)])
 
     assert not end_step(road, 10.0 + STEPS_S).step_only
     road.answer(10.011, fetched=fetched(Delivery(id="m9", queue="a", token=9, raw=b"")))
     assert end_step(road, 10.012).step_only
+
+
+def test_a_few_slow_steps_need_no_look_for_longer(road):
+    look(road, 10.0)
+    run_steps(road, [10.0 + 0.01 * n for n in range(5)])
+
+    assert not end_step(road, 10.0 + FEW_STEPS_S).step_only
+
+
+def test_many_steps_need_one_once_the_moment_is_over(road):
+    look(road, 10.0)
+    run_steps(road, [10.0 + 0.001 * n for n in range(1, FEW_STEPS)])
+    run_steps(road, [10.0 + STEPS_S])
+
+    assert not end_step(road, 10.001 + STEPS_S).step_only
 
 
 def test_the_first_step_looks_at_the_queues(road):

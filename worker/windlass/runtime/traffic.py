@@ -28,8 +28,9 @@ COALESCE_S = 0.003
 #: the next commit asks again, most likely before.
 QUIET_S = 0.003
 #: Steps of workflows may follow each other so long, seconds, each leased in the commit of the one
-#: before, until a fetch looks at the queues again.
+#: before, until a fetch looks at the queues again; the first few of them as long as that.
 STEPS_S = 0.01
+FEW_STEPS, FEW_STEPS_S = 8, 0.05
 #: So long no step is tried that way, seconds, after one could not be: other messages are waiting.
 NO_STEPS_S = 0.05
 #: A waiting worker looks again at least this often, seconds.
@@ -94,8 +95,10 @@ class Traffic:
         self._next_fetch_at = 0.0
         self._departed_at = 0.0
         self._quiet_until = 0.0
-        #: Steps are leased in a commit from here to there.
-        self._steps_from = self._steps_until = 0.0
+        #: Steps are leased in a commit from then on; since the queues were looked at, so many were.
+        self._steps_from = 0.0
+        self._looked_at = -FEW_STEPS_S
+        self._steps = 0
         self._tries_step = False
         self._expects_next = self._brings_next = False
         self._waker_wants = 0
@@ -212,10 +215,11 @@ class Traffic:
 
     def _may_skip_look(self, now: float) -> bool:
         """Whether it is enough to lease what a lone step releases."""
+        until = self._looked_at + (FEW_STEPS_S if self._steps < FEW_STEPS else STEPS_S)
         return (
             self._expects_next
             and len(self.settlements) == 1
-            and self._steps_from <= now < min(self._steps_until, self.next_due_at)
+            and self._steps_from <= now < min(until, self.next_due_at)
         )
 
     def _wait_s(self, now: float) -> float:
@@ -305,8 +309,9 @@ class Traffic:
         state = self._state
         state.fetched_total += len(fetched.deliveries)
         if fetched.is_step:
+            self._steps += 1
             return
-        self._steps_until = at + STEPS_S
+        self._looked_at, self._steps = at, 0
         due_ms = fetched.next_due_ms
         self.next_due_at = at + (due_ms - fetched.now_ms) / 1000 if due_ms else float("inf")
         self.is_registered = not fetched.deliveries and not fetched.cordoned
