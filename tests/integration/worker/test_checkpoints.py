@@ -1,4 +1,4 @@
-"""Long tasks in real workers: the run after a drain, a kill or a retry starts where the last saved."""
+"""Long tasks in real workers: the next run starts where the last one has saved."""
 
 from __future__ import annotations
 
