@@ -149,9 +149,7 @@ def test_a_slot_that_is_freed_wakes_an_idle_worker_at_once(app, start, marks, li
     busy.send(signal.SIGTERM)  # it ends its run, and takes no other
     marks.go("first")
     marks.go("second")
-    eventually(
-        lambda: marks.lines("alone") == ["first", "second"], timeout=4, message="no polling"
-    )
+    eventually(lambda: marks.lines("alone") == ["first", "second"], timeout=4, message="no polling")
 
 
 def test_a_limit_that_is_set_counts_at_once_for_every_worker(app, start, marks, limited):

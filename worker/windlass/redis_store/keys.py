@@ -22,7 +22,7 @@ windlass:{ks}:r:<id>       string encoded outcome, with TTL
 windlass:{ks}:limits       hash   task -> its limits, JSON
 windlass:{ks}:limits:given hash   d<task>, s<task>: what workers declare and what was set, JSON
 windlass:{ks}:holds        hash   id -> token, queue and the gates in which it has a slot
-windlass:{ks}:gates        hash   n<gate> slots in use, q<gate> queues that wait, t<gate> tokens from, ms
+windlass:{ks}:gates        hash   n<gate> slots in use, q<gate> who waits, t<gate> tokens from, ms
 windlass:{ks}:checkpoints  hash   id -> how far its runs have come, see lua/checkpoint.lua
 windlass:{ks}:checked      zset   id of a checkpoint by the time somebody last looked at it, ms
 windlass:{ks}:thens        zset   continuation by the time somebody last looked after it, ms
