@@ -31,7 +31,7 @@ def receipt(number: int) -> int:
     return number
 
 
-class Nothing(Exception):
+class NothingError(Exception):
     """Rolls back."""
 
 
@@ -50,8 +50,8 @@ def main() -> None:
     try:
         with transaction.atomic():
             enqueue(receipt, 9)
-            raise Nothing
-    except Nothing:
+            raise NothingError
+    except NothingError:
         pass
     OutboxRow.objects.filter(id=committed[0]).update(message=b"junk")
     step = Relay(app, DjangoStore()).run_once()
