@@ -12,7 +12,7 @@ from time import monotonic
 import psutil
 
 from chaos_faults import Deed
-from chaos_fleet import Fleet
+from chaos_fleet import Fleet, slots_of, tree_of
 from chaos_link import Links
 from chaos_log import Fault, Logbook, now
 from redis_server import RedisServer
@@ -65,9 +65,8 @@ class Deeds:
         self._never.wait(seconds)
 
     def _kill(self, deed: Deed, *, whole: bool) -> tuple[str, str]:
-        name = self._fleet.name(deed.worker)
-        tree = self._fleet.tree(deed.worker)
-        head, rest = tree[0], tree[1:]
+        name, head = self._fleet.member(deed.worker)
+        rest = tree_of(head)[1:]
         head.kill()
         if whole:
             for each in rest:
@@ -83,7 +82,8 @@ class Deeds:
         return self._kill(deed, whole=False)
 
     def _kill_slot(self, deed: Deed) -> tuple[str, str] | None:
-        name, slots = self._fleet.name(deed.worker), self._fleet.slots(deed.worker)
+        name, head = self._fleet.member(deed.worker)
+        slots = slots_of(head)
         if not slots:
             return None
         victim = slots[deed.worker % len(slots)]
@@ -103,16 +103,15 @@ class Deeds:
         return name, f"{len(processes)} processes were stopped for {seconds:.1f} s"
 
     def _freeze(self, deed: Deed) -> tuple[str, str]:
-        name = self._fleet.name(deed.worker)
-        return self._stop(name, self._fleet.tree(deed.worker), deed.seconds)
+        name, head = self._fleet.member(deed.worker)
+        return self._stop(name, tree_of(head), deed.seconds)
 
     def _freeze_head(self, deed: Deed) -> tuple[str, str]:
-        name = self._fleet.name(deed.worker)
-        return self._stop(name, [self._fleet.process(deed.worker)], deed.seconds)
+        name, head = self._fleet.member(deed.worker)
+        return self._stop(name, [head], deed.seconds)
 
     def _drain(self, deed: Deed) -> tuple[str, str]:
-        name, head = self._fleet.name(deed.worker), self._fleet.process(deed.worker)
-        self._fleet.tree(deed.worker)
+        name, head = self._fleet.member(deed.worker)
         head.send_signal(signal.SIGTERM)
         deadline, killed = monotonic() + GRACE_S, False
         while self._fleet.name(deed.worker) == name:
@@ -184,7 +183,8 @@ class Deeds:
 
     def _cordon(self, deed: Deed) -> tuple[str, str] | None:
         """Cordon for a while; who did it is never heard of again."""
-        name, pid = self._fleet.name(deed.worker), self._fleet.process(deed.worker).pid
+        name, head = self._fleet.member(deed.worker)
+        pid = head.pid
         try:
             worker_id = eventually(lambda: self._worker_id(pid), _SOON, "its heartbeat comes")
             cordon.cordon(self._admin.broker, worker_id, round(deed.seconds * 1000))

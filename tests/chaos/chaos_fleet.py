@@ -92,22 +92,13 @@ class Fleet:
         """Its worker now: "w1.3"."""
         return f"w{place}.{self._incarnations[place]}"
 
-    def process(self, place: int) -> psutil.Process:
-        """The supervisor; one that was just started if need be."""
+    def member(self, place: int) -> tuple[str, psutil.Process]:
+        """The worker's name and its supervisor; one that was just started if need be."""
         with self._lock:
             self._renew(place)
             process = self._processes[place]
             assert process is not None
-            return psutil.Process(process.pid)
-
-    def tree(self, place: int) -> list[psutil.Process]:
-        """The supervisor, the zygote, the slots."""
-        head = self.process(place)
-        return [head, *head.children(recursive=True)]
-
-    def slots(self, place: int) -> list[psutil.Process]:
-        """The processes that run tasks: the zygote's children."""
-        return [slot for child in self.process(place).children() for slot in child.children()]
+            return self.name(place), psutil.Process(process.pid)
 
     def logs(self) -> str:
         """What all workers printed."""
@@ -125,7 +116,7 @@ class Fleet:
         self._keeper.join(10)
         for place, process in enumerate(self._processes):
             if process is not None and process.poll() is None:
-                for each in reversed(self.tree(place)):
+                for each in reversed(tree_of(self.member(place)[1])):
                     with contextlib.suppress(psutil.NoSuchProcess):
                         each.kill()
                 process.wait()
@@ -166,6 +157,16 @@ class Fleet:
                     "WINDLASS_RESULT_BACKEND": self._url(place),
                 },
             )
+
+
+def tree_of(head: psutil.Process) -> list[psutil.Process]:
+    """A supervisor, its zygote, its slots."""
+    return [head, *head.children(recursive=True)]
+
+
+def slots_of(head: psutil.Process) -> list[psutil.Process]:
+    """The processes that run tasks: the zygote's children."""
+    return [slot for child in head.children() for slot in child.children()]
 
 
 RECORDS = {
