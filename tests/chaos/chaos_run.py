@@ -235,7 +235,10 @@ class ChaosRun:
         while idle and monotonic() < deadline:
             self.sender.send_roll_call()
             time.sleep(self.plan.lease_s / 3)
-            for worker in workers(self.admin.broker):
+            there = workers(self.admin.broker)
+            # One that was killed is shown until its heartbeat runs out.
+            idle &= {worker.worker_id for worker in there}
+            for worker in there:
                 if worker.tasks_done > before.get(worker.worker_id, 0):
                     idle.discard(worker.worker_id)
         for worker_id in idle:

@@ -20,7 +20,7 @@ PROGRAM = ROOT / "tests" / "chaos" / "run.py"
 @pytest.mark.redis
 @pytest.mark.timeout(240)
 def test_a_storm_of_every_fault_breaks_no_promise(tmp_path: Path) -> None:
-    options = "--small --tasks 900 --minutes 0.2 --lease 2 --pause 0.2 --bursts 3 --seed 20261124"
+    options = "--small --tasks 900 --minutes 0.35 --lease 2 --pause 0.1 --bursts 3 --seed 20261124"
     run = [sys.executable, str(PROGRAM), *options.split(), "--settle", "90"]
 
     answer = subprocess.run([*run, "--keep", str(tmp_path)], capture_output=True, text=True)
