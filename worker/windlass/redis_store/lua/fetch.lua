@@ -33,10 +33,6 @@
 -- @include clock
 -- @include marks
 -- @include condemned
--- @include put
--- @include slots
--- @include rates
--- @include limits
 local messages, attempts, revoked, tokens, cordon = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local now, worker, want = clock(ARGV[1]), ARGV[2], math.min(tonumber(ARGV[3]), 1000)
 local lease_ms, wait_ms, strict = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
@@ -49,9 +45,19 @@ local next_due, paused, expired, parked, grants = 0, {}, {}, {}, {}
 
 local function key(q, offset) return KEYS[FIRST + q * PER + offset] end
 
-local where = {limits, KEYS[10]}
+-- What holds to limits; made only where there are some, and once.
+local function library()
+-- @include put
+-- @include slots
+-- @include rates
+-- @include limits
+  return {limiter = limiter, queue_gate = queue_gate, close_queue = close_queue, wake = wake}
+end
+
+local where, lib = {limits, KEYS[10]}, nil
 for q = 0, nq - 1 do where[q + 3] = key(q, 23) end
-local limiter_ = redis.call('EXISTS', unpack(where)) > 0 and limiter(now, messages, attempts, limits, KEYS[9], KEYS[10], idle,
+if redis.call('EXISTS', unpack(where)) > 0 then lib = library() end
+local limiter_ = lib and lib.limiter(now, messages, attempts, limits, KEYS[9], KEYS[10], idle,
   tonumber(redis.call('GET', tokens) or '0'))
 
 -- A queue as the limiter sees it.
@@ -137,7 +143,10 @@ for q = 0, nq - 1 do
     live[#live + 1] = q
     taken[q] = {{}, {}}
     promote(q, math.max(want, 100))
-    caps[q] = queue_gate(record, key(q, 16), key(q, 10), now, idle)
+    if record[2] or record[3] then
+      lib = lib or library()
+      caps[q] = lib.queue_gate(record, key(q, 16), key(q, 10), now, idle)
+    end
     if limiter_ then
       limited[q] = limited_queue(q)
       limiter_.reopen(limited[q], math.min(want, caps[q] and caps[q].may or want))
@@ -187,7 +196,7 @@ for q = 0, nq - 1 do
     nudge = other
   end
   if caps[q] then
-    local at, other = close_queue(caps[q], key(q, 16), #taken[q][1], now)
+    local at, other = lib.close_queue(caps[q], key(q, 16), #taken[q][1], now)
     nudge = nudge or other
     local waits = at and total < want and -redis.call('SCARD', key(q, 20)) or 0
     for level = 0, at and total < want and 9 or -1 do waits = waits + redis.call('LLEN', key(q, level)) end
@@ -198,7 +207,7 @@ for q = 0, nq - 1 do
     redis.call('DEL', key(q, 17))
     redis.call('SET', key(q, 18), '1', 'PX', wait_ms)
   end
-  if nudge then wake(key(q, 18), key(q, 17), 1) end
+  if nudge then lib.wake(key(q, 18), key(q, 17), 1) end
 end
 if limiter_ then limiter_.save() end
 if drops <= 0 then soonest(now) end
