@@ -6,9 +6,10 @@ import pytest
 
 from builders import make_message
 from redis_server import RedisServer
-from windlass.brokers.base import Bury, FetchRequest
+from windlass.brokers.base import Bury, FetchRequest, Park
 from windlass.brokers.redis import RedisBroker
 from windlass.control_plane.dead_letters import list_dead
+from windlass.control_plane.parking import ParkLimits
 from windlass.control_plane.queue_record import write_record
 from windlass.runtime.chores import Chores
 
@@ -68,4 +69,24 @@ def test_chores_are_done_now_and_then_only(redis_server: RedisServer) -> None:
     after = redis_server.client().info("stats")["total_commands_processed"]
     assert done == [0] * 100
     assert after - before <= 4  # those of the two readings, none of the chores
+    broker.close()
+
+
+def test_chores_bury_what_was_parked_for_too_long(redis_server: RedisServer) -> None:
+    broker = RedisBroker(redis_server.url)
+    broker.commands.now = str(int(redis_server.client().time()[0]) * 1000 - 60_000)
+    broker.enqueue([make_message(id="a", queue="q")])
+    request = FetchRequest(worker_id="w", queues=("q",), want=1, lease_ms=10_000)
+    fetched = broker.exchange([], request)[1]
+    assert fetched is not None
+    (delivery,) = fetched.deliveries
+    broker.exchange([Park(id="a", queue="q", token=delivery.token, task="tests.new")], None)
+    broker.commands.now = ""
+    write_record(broker, "q", park_limit_s=60)
+    chores = Chores(broker, ("q",), park_limits=ParkLimits(broker, "w"))
+    chores._parked_at = 0.0
+
+    chores.run_once()
+
+    assert [letter.reason for letter in list_dead(broker, "q")] == ["parked_too_long"]
     broker.close()
