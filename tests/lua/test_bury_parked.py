@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from broker_state import (
@@ -31,10 +29,10 @@ LIMIT_S = 60
 
 
 @pytest.fixture
-def limits(broker: RedisBroker) -> Iterator[ParkLimits]:
+def limits(broker: RedisBroker) -> ParkLimits:
     at(broker, NOW)
     write_record(broker, "q", park_limit_s=LIMIT_S)
-    yield ParkLimits(broker, "w2", lambda _: FINAL)
+    return ParkLimits(broker, "w2", lambda _: FINAL)
 
 
 def park(broker: RedisBroker, *ids: str, task: str = "tests.new") -> None:
