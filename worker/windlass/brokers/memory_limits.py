@@ -227,4 +227,6 @@ class MemoryLimits:
             if at > self._store.now_ms and (cap is None or self.used.get(gate, 0) < cap):
                 queue.lines.retry[gate] = 0
                 queue.wakes += 1
+        for gate in [g for g in self.tokens_from if not self.spec(task_at(g)).get("rate")]:
+            del self.tokens_from[gate]
         return len(lost)
