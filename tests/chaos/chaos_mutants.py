@@ -182,13 +182,14 @@ MUTANTS = (
     ),
     Mutant(
         name="limits of tasks are not looked at",
-        edits=(Edit(_LUA + "fetch.lua", "local limiter_ = redis.call(",
-                    "local limiter_ = false and redis.call("),),
+        edits=(Edit(_LUA + "fetch.lua", "local limiter_ = lib and",
+                    "local limiter_ = false and"),),
         caught_as=frozenset({"limit"}), faults="none", mix="rated=1,few=1,keyed=2", seconds=2.0,
     ),
     Mutant(
         name="limits of queues are not looked at",
-        edits=(Edit(_LUA + "fetch.lua", "caps[q] = queue_gate(", "caps[q] = nil and queue_gate("),),
+        edits=(Edit(_LUA + "lib/limits.lua", "if not rate and not most then return nil end",
+                    "if rate or most then return nil end"),),
         caught_as=frozenset({"limit"}), faults="none", mix="narrow=1", seconds=2.0,
     ),
     Mutant(
