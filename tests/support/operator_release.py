@@ -93,13 +93,6 @@ class Images:
                 self._made[str(folder)] = self._load(self.provider.build(built))
             return self._made[str(folder)]
 
-    def ahead(self, scratch: Path) -> None:
-        """Make those of the examples, while others wait for the cluster."""
-        for file in sorted(EXAMPLES.glob("*/Dockerfile")):
-            folder = scratch / file.parent.name
-            folder.mkdir()
-            self.application(file.parent, folder)
-
     def _load(self, reference: str) -> str:
         self.provider.load(reference)
         return reference

@@ -92,11 +92,7 @@ def storage_class(cluster: Access, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def upgrade(
-    request: pytest.FixtureRequest,
-    cluster: Access,
-    images: Images,
-    storage_class: str,
-    tmp_path_factory: pytest.TempPathFactory,
+    cluster: Access, images: Images, storage_class: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Upgrade]:
     """The chart with its embedded Redis on a volume, upgraded from an earlier one."""
     values = {
@@ -105,16 +101,9 @@ def upgrade(
         "crds": {"keep": False},
         "redis": {"persistence": {"enabled": True, "size": "1Gi", "storageClass": storage_class}},
     }
-    with (
-        fresh_namespace(cluster, _NAME) as made,
-        fresh_namespace(cluster, "steady") as steady,
-        ThreadPoolExecutor(1) as builder,
-    ):
+    with fresh_namespace(cluster, _NAME) as made, fresh_namespace(cluster, "steady") as steady:
         try:
             image = images.application(_APP, tmp_path_factory.mktemp("steady"))
-            images.values()  # what the charts need comes first
-            if scenes_of(request.session.items):
-                builder.submit(images.ahead, tmp_path_factory.mktemp("ahead"))
             scratch = tmp_path_factory.mktemp("earlier")
             application = Application(steady, image)
             yield upgraded(made, images, application, scratch, name=_NAME, values=values)

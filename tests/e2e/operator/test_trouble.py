@@ -39,6 +39,6 @@ def test_pods_that_cannot_start_say_why_in_the_condition(stage: Stage) -> None:
         "no-node": ("Unschedulable", "node"),
     }
     for name, (reason, word) in expected.items():
-        said = application.wait_condition(f"workerpool/{name}", "Degraded", reason, timeout_s=120)
+        said = application.wait_condition(f"workerpool/{name}", "Degraded", reason, timeout_s=300)
         assert said["status"] == "True"
         assert word in said["message"]
