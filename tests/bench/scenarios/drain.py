@@ -11,9 +11,7 @@ from harness.peer import Flavour, Peer
 _WARM_SHARE = 0.05
 
 
-def drain(
-    bench: Bench, peer: Peer, *, task: str, count: int, flavour: Flavour
-) -> dict[str, float]:
+def drain(bench: Bench, peer: Peer, *, task: str, count: int, flavour: Flavour) -> dict[str, float]:
     """Send so many calls of a task, and see how fast they are done."""
     bench.fresh()
     marks = bench.marks
