@@ -45,7 +45,7 @@ def test_a_body_is_neither_copied_nor_changed() -> None:
 
 async def test_an_event_calls_the_loop_when_it_tells_anything_new() -> None:
     registry, store, calls = kopf.OperatorRegistry(), Store(), []
-    register(registry, store, lambda: calls.append(1))
+    register(registry, store, lambda: calls.append(1), lambda: None)
     handlers: list[Any] = registry._watching._handlers
     on_event = next(h.fn for h in handlers if h.id == "watch-pods")
     pod = {"metadata": {"name": "a", "namespace": "shop", "resourceVersion": "1",

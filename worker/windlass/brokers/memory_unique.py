@@ -110,7 +110,8 @@ class MemoryLocks:
             mode=unique.until,
             until_ms=until_ms,
             first_ms=first_ms,
-            at_ms=self._store.now_ms,
+            # As it was stored: the clock may have gone on since.
+            at_ms=_stored_ms(self._store.messages[id_]),
             id=id_,
         )
 
@@ -130,8 +131,7 @@ class MemoryLocks:
         message = self._store.messages.get(lock.id)
         if message is None or state is not Stage.QUEUED:
             return False
-        was_stored_ms = int.from_bytes(message.raw[2:8], "big")
-        return was_stored_ms == lock.at_ms and not (message.deliveries or message.flags)
+        return _stored_ms(message) == lock.at_ms and not (message.deliveries or message.flags)
 
     def _holds(self, lock: Lock, state: Stage | None) -> bool:
         if lock.mode == "period":
@@ -199,6 +199,10 @@ class MemoryLocks:
             store.names.add(holder.queue)
         self._keep(unique, holder.id, lock.until_ms, first_ms)
         return True
+
+
+def _stored_ms(message: Stored) -> int:
+    return int.from_bytes(message.raw[2:8], "big")
 
 
 def _debounced(unique: Unique, now_ms: int, first_ms: int) -> int:
