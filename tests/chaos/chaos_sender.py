@@ -22,6 +22,8 @@ from windlass.results import codec
 PATIENT = {"max_retries": 900, "interval_start": 0.02, "interval_step": 0.05, "interval_max": 0.2}
 _BATCH = 50
 _PAGE = 500
+#: Between two looks at outcomes: each is a page of reads for what is not there yet.
+_LOOK_S = 0.3
 _BULK = frozenset(
     {"plain", "nap", "long", "early", "dies", "poison", "fatal", "reject", "fail", "retry",
      "rated", "few", "keyed", "narrow", "link", "delay"}
@@ -248,7 +250,7 @@ class Watcher:
             self._thread.join(30)
 
     def _run(self) -> None:
-        while not self._over.wait(0.05):
+        while not self._over.wait(_LOOK_S):
             with self._lock:
                 ids = list(self._ids)[: 4 * _PAGE]
             try:
