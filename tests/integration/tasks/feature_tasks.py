@@ -59,7 +59,7 @@ def errback(request: Any, exc: Exception, traceback: str) -> None:
 def flaky(self: Any, times: int) -> list[Any]:
     if self.request.retries < times:
         raise self.retry(exc=ValueError(self.request.retries))
-    return [self.request.retries, self.request.idempotency_key == f"{self.request.id}:{times}"]
+    return [self.request.retries, self.request.idempotency_key == f"{self.request.id}:0"]
 
 
 @app.task(autoretry_for=(ValueError,), retry_backoff=True, retry_backoff_max=0.01, max_retries=2)

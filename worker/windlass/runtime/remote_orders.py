@@ -39,6 +39,7 @@ def rate_limit(context: Context, task_name: str, rate_limit: str | float | None)
         from windlass.control_plane.limits import set_limits  # noqa: PLC0415 - rarely needed
 
         set_limits(context.broker, task_name, rate_limit=rate_limit or None)
+        context.in_loop(lambda _now: setattr(task, "rate_limit", rate_limit or 0))
         return {"ok": done}
 
     def change(_now: float) -> None:
