@@ -53,6 +53,7 @@ from windlass_operator.schedule_jobs import ScheduleJobs
 from windlass_operator.scheduling import Scheduling
 from windlass_operator.store import Key, Store
 from windlass_operator.tickers import Tickers
+from windlass_operator.upkeep import Upkeep
 from windlass_operator.work_watch import WorkWatch
 
 log = logs.get_logger(__name__)
@@ -112,6 +113,7 @@ class Loop:
         )
         tickers = Tickers(brokers.connect, self._call_soon, metrics.note_fire)
         self._schedules = ScheduleJobs(Scheduling(brokers, tickers), addresses)
+        self._upkeep = Upkeep(brokers)
         self._began_s = time.monotonic()
         #: When the last tick ended, monotonic; for liveness.
         self.ticked_s = time.monotonic()
@@ -145,6 +147,7 @@ class Loop:
         finally:
             self._watch.stop()
             self._schedules.stop()
+            self._upkeep.stop()
 
     async def _rest(self, began_s: float) -> None:
         took_s = time.monotonic() - began_s
@@ -177,6 +180,7 @@ class Loop:
         build_views(world, self._brokers, self._histories)
         self._metrics.queues.views = world.views
         await self._schedules.look(world)
+        self._upkeep.look(world)
         await self._each(
             (kind, key, self._invalid(kind, key, error, now_s))
             for (kind, key), error in world.invalid.items()

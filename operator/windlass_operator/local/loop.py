@@ -53,6 +53,7 @@ from windlass_operator.schedule_calls import do_to_schedule
 from windlass_operator.scheduling import Scheduling
 from windlass_operator.store import Key, Store
 from windlass_operator.tickers import Tickers
+from windlass_operator.upkeep import Upkeep
 from windlass_operator.work_watch import WorkWatch
 
 TICK_S = 1.0
@@ -98,6 +99,7 @@ class LocalLoop:
         self._loop = asyncio.get_running_loop()
         self._watch = WorkWatch(lambda url: brokers.client(url, "default").links, self.call)
         self._schedules = Scheduling(brokers, Tickers(brokers.connect, self.call))
+        self._upkeep = Upkeep(brokers)
         #: The newest look at everything; None before the first tick.
         self.world: World | None = None
 
@@ -115,6 +117,7 @@ class LocalLoop:
         finally:
             self._watch.stop()
             self._schedules.stop()
+            self._upkeep.stop()
 
     async def _rest(self) -> None:
         try:
@@ -130,6 +133,7 @@ class LocalLoop:
         self._driver.reconcile(time.monotonic())
         world = await self.look()
         await self._schedules.look(world)
+        self._upkeep.look(world)
         for key in world.queues:
             await self._queue(world, key, now_s)
         for key in world.schedules:
