@@ -50,7 +50,7 @@ unit: venv ## tests without I/O
 	@$(PY) -m pytest tests/unit tests/shape tests/typing -q -n $(JOBS)
 
 integration: venv ## tests on real Redis servers and worker processes
-	@$(PY) -m pytest tests/lua tests/conformance tests/integration -q -n $(JOBS) --dist loadfile
+	@$(PY) -m pytest tests/lua tests/conformance tests/integration -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Celery and the Kubernetes client want different versions of one library: the peers live apart.
 BENCH_VENV ?= .venv-bench

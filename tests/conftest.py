@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter
+
+import pytest
 
 
 def _is_there(module: str) -> bool:
@@ -15,3 +18,12 @@ def _is_there(module: str) -> bool:
 pytest_plugins = ["windlass_fixtures"]
 if _is_there("windlass_cluster.pytest_plugin"):
     pytest_plugins.append("windlass_cluster.pytest_plugin")
+
+#: Folders whose tests take long: begun first, or the others wait for them at the end.
+_LONGEST = ("soak", "chaos", "bench_smoke", "local")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order files, for `--dist loadfile --no-loadscope-reorder`: long ones, then the large."""
+    sizes = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.parent.name not in _LONGEST, -sizes[item.path]))

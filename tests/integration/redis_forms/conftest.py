@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,10 @@ class Shop:
         for worker in self._workers:
             if worker.poll() is None:
                 tree = psutil.Process(worker.pid).children(recursive=True)
-                for process in (worker, *tree):
-                    process.kill()
+                worker.kill()
+                for process in tree:
+                    with suppress(psutil.NoSuchProcess):  # it went with its parent
+                        process.kill()
             worker.wait()
         self.app.close()
 
