@@ -23,7 +23,9 @@ if _is_there("windlass_cluster.pytest_plugin"):
 _LONGEST = ("soak", "chaos", "bench_smoke", "local")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order files, for `--dist loadfile --no-loadscope-reorder`: long ones, then the large."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order files: long ones, then the large. Only where xdist was told to keep our order."""
+    if getattr(config.option, "loadscopereorder", True):
+        return
     sizes = Counter(item.path for item in items)
     items.sort(key=lambda item: (item.path.parent.name not in _LONGEST, -sizes[item.path]))
