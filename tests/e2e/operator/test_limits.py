@@ -24,13 +24,13 @@ _SENDER = f"""
 
     while len(read_workers(app.broker)) < 2:
         time.sleep(0.05)
-    began, most = time.monotonic(), 0
+    began, most, why = time.monotonic(), 0, set()
     results = work.send_many([({SECONDS},)] * {TASKS}, queue="work")
-    why = [reason.cause for reason in app.control.why(results[-1].id).reasons]
     while not all(result.ready() for result in results):
         most = max(most, read_depths(app.broker, ["work"])[0].leased)
+        why |= {{reason.cause for reason in app.control.why(results[-1].id).reasons}}
     took_s = time.monotonic() - began
-    print("SAID", json.dumps({{"most": most, "took_s": took_s, "why": why}}), flush=True)
+    print("SAID", json.dumps({{"most": most, "took_s": took_s, "why": sorted(why)}}), flush=True)
 """
 
 
