@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
+from unittest.mock import Mock
 
 import pytest
 
@@ -90,8 +91,13 @@ async def test_dead_letters_go_after_their_retention_and_a_look_comes_once_in_a_
 
 
 async def test_a_broker_that_is_away_is_no_news(
-    keyspace: RedisBroker, redis_server: RedisServer, operators: Brokers
+    keyspace: RedisBroker,
+    redis_server: RedisServer,
+    operators: Brokers,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    log = Mock()
+    monkeypatch.setattr(module, "log", log)
     (held,) = lease(keyspace, "old", queue="mail")
     settle(keyspace, Park(id="old", queue="mail", token=held.token, task="shop.new"))
     upkeep, url = Upkeep(operators), redis_server.url
@@ -100,3 +106,6 @@ async def test_a_broker_that_is_away_is_no_news(
 
     upkeep.look(world_of(url))
     await upkeep.finish()
+
+    assert log.warning.call_args.args == ("upkeep_failed",)
+    assert not log.exception.called
