@@ -4,30 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from attempt_samples import again, ends, noted
 from broker_samples import Sample, crashed
 from broker_state import LEASE_MS, NOW, done, fetch, lease, settle
-from builders import make_message
 from windlass.attempts import MAX_ATTEMPTS, MAX_BYTES, Attempt, Ending
-from windlass.brokers.base import Again, Delivery
 from windlass.control_plane.history import attempts_of, counters_of
 from windlass.control_plane.queue_record import write_record
 from windlass.states import Stage
-
-
-def noted(end: str, **fields: Any) -> bytes:
-    return Attempt(end=end, **fields).encode()
-
-
-def again(delivery: Delivery, **options: Any) -> Again:
-    message = make_message(id=delivery.id, queue=delivery.queue)
-    return Again(
-        id=delivery.id, queue=delivery.queue, token=delivery.token, message=message, **options
-    )
-
-
-def ends(broker: Any, id_: str) -> list[str]:
-    return [attempt.end for attempt in attempts_of(broker, id_)]
-
 
 # -- attempts
 

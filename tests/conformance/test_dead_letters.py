@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from attempt_samples import again, ends, noted
 from broker_samples import Sample, bury, crashed, depth, hand_back
 from broker_state import FINAL, NOW, done, fetch, ids_of, lease, send, settle
 from builders import make_message
-from windlass.attempts import Attempt, Ending
-from windlass.brokers.base import Again, DeadEnd, Delivery, Park
+from windlass.attempts import Ending
+from windlass.brokers.base import DeadEnd, Delivery, Park
 from windlass.control_plane import dead_selection
 from windlass.control_plane.dead_edit import (
     DeadLetterChangedError,
@@ -35,27 +36,12 @@ from windlass.messages import Headers, decode_message
 from windlass.states import Stage
 
 
-def noted(end: str, **fields: Any) -> bytes:
-    return Attempt(end=end, **fields).encode()
-
-
 def dead_end(delivery: Delivery, reason: str = "failed", **options: Any) -> DeadEnd:
     return DeadEnd(
         id=delivery.id, queue=delivery.queue, token=delivery.token, state="FAILURE", reason=reason,
         detail="ValueError: no", worker="w1", attempt=noted(Ending.FAILED, error="ValueError"),
         **options,
     )  # fmt: skip
-
-
-def again(delivery: Delivery, **options: Any) -> Again:
-    message = make_message(id=delivery.id, queue=delivery.queue)
-    return Again(
-        id=delivery.id, queue=delivery.queue, token=delivery.token, message=message, **options
-    )
-
-
-def ends(broker: Any, id_: str) -> list[str]:
-    return [attempt.end for attempt in attempts_of(broker, id_)]
 
 
 # -- ends that make dead letters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,13 +26,6 @@ def keyspace(redis_server: RedisServer) -> Iterator[RedisBroker]:
     broker = RedisBroker(redis_server.url, keyspace=SPACE)
     yield broker
     broker.close()
-
-
-@pytest.fixture
-async def operators() -> AsyncIterator[Brokers]:
-    brokers = Brokers(5.0)
-    yield brokers
-    brokers.close()
 
 
 @pytest.fixture

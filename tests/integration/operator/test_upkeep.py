@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from unittest.mock import Mock
 
 import pytest
@@ -30,13 +30,6 @@ def keyspace(redis_server: RedisServer) -> Iterator[RedisBroker]:
     broker.commands.now = str(round(time.time() * 1000) - HOUR_MS)
     yield broker
     broker.close()
-
-
-@pytest.fixture
-async def operators() -> AsyncIterator[Brokers]:
-    brokers = Brokers(5.0)
-    yield brokers
-    brokers.close()
 
 
 def world_of(url: str) -> World:
